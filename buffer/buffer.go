@@ -1,0 +1,142 @@
+// Package buffer is a durable queue of opaque records on bbolt, with a small state that commits with it.
+// It knows nothing of events, sensors or NATS.
+package buffer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+)
+
+var (
+	// ErrFull says that the size limit is reached and the policy is to refuse.
+	ErrFull = errors.New("buffer is full")
+	// ErrCorrupt says that a record or a file is not what was written.
+	ErrCorrupt = errors.New("corrupt")
+	// ErrLocked says that another process has the folder.
+	ErrLocked = errors.New("in use by another process")
+	// ErrClosed says that the buffer was closed before the call was done.
+	ErrClosed = errors.New("buffer is closed")
+)
+
+// Seq numbers the records of a buffer: from 1, dense over all lanes, never used again.
+type Seq uint64
+
+// Lane is one of the queues of a buffer. They share the numbering and the transactions.
+type Lane uint8
+
+// The lanes. Inside a lane records come out in the order they went in.
+const (
+	Urgent     Lane = iota // alarms and notices: forwarded before, expired after observations
+	Normal                 // observations
+	Quarantine             // never forwarded; kept for people
+)
+
+// Record is one buffered record.
+type Record struct {
+	Seq  Seq
+	Lane Lane
+	Mark Mark
+	Data []byte
+}
+
+// Mark recognises a repeat: the buffer remembers the marks of the newest records (at least the last
+// RecentMarks of them that are in the last two segments), over restarts too, since the mark is part of the record.
+type Mark [16]byte
+
+// RecentMarks is how many marks are remembered.
+const RecentMarks = 65536
+
+// Options say where and how a buffer keeps its records. Zero values mean the defaults given here.
+type Options struct {
+	Dir            string
+	MaxSize        int64         // bytes of all files; 1 GiB; at least 4 segments
+	MaxAge         time.Duration // how long a record is kept undelivered; 30 days of running time
+	Refuse         bool          // when full: refuse new records instead of expiring the oldest
+	Hold           time.Duration // how long a published record outlives its acknowledgement; 5 min; negative: not at all
+	CommitDelay    time.Duration // how long the first record of a group may wait; 250 ms
+	SegmentSize    int64         // bytes; 32 MiB
+	SegmentAge     time.Duration // 6 h
+	QuarantineSize int64         // bytes of payload kept in quarantine; a tenth of MaxSize
+	QuarantineAge  time.Duration // 30 days of running time
+	Log            *slog.Logger
+
+	// Expired is called on the writer's goroutine with records that are about to be given up, and why
+	// ("max_size", "max_age", "quarantine_size", "quarantine_age"). What it returns is appended to the urgent lane in the
+	// transaction that gives them up. May be nil.
+	Expired func(records []Record, reason string) [][]byte
+}
+
+// Group is what one message leaves behind: all of it is committed in one transaction, or nothing.
+type Group struct {
+	// Mark is stored with the group's first record. The zero Mark is none.
+	Mark Mark
+	// Once drops the group when its Mark is among the recent ones.
+	Once bool
+	// Build appends records and changes state through tx. It runs on the writer's goroutine, after the builds of all
+	// groups before it, and again from the same state if the transaction must be made anew; it must not block, nor keep tx.
+	// An error drops the group and fails its Append.
+	Build func(tx *Tx) error
+}
+
+// Outcome tells what became of an Append.
+type Outcome struct {
+	Stored     int // groups whose records are on disk
+	Duplicates int // groups dropped because of their Mark
+}
+
+// Stats is the state of a buffer at one moment. Counters go on over restarts.
+type Stats struct {
+	Pending          [2]uint64     // records not yet published, by lane (Urgent, Normal)
+	Held             uint64        // published, still on disk
+	Quarantined      uint64        // records in quarantine now
+	Appended         uint64        // records ever stored, without quarantine
+	Published        uint64        // records ever published
+	QuarantinedTotal uint64        // records ever put into quarantine
+	Expired          uint64        // records ever given up
+	Duplicates       uint64        // groups ever dropped as repeats
+	Damaged          uint64        // records found damaged since the start
+	Commits          uint64        // since the start
+	CommitTime       time.Duration // spent in commits since the start
+	Bytes            int64         // size of all files
+	MaxBytes         int64
+	Segments         int
+	LastSeq          Seq
+	Oldest           time.Duration // how long the oldest unpublished record has waited, in running time
+	LastCommit       time.Time
+	Failing          error // why the last commit failed, nil when it did not
+}
+
+// The methods of a Buffer, in the order a record meets them. (See the files of this package.)
+type api interface {
+	// Append queues groups for the next transaction and calls done once, on the writer's goroutine, when all of them
+	// are on disk or one of them is not. done must not block. Groups of one Append keep their order, Appends too.
+	// Append itself blocks only while too much is queued.
+	Append(ctx context.Context, groups []Group, done func(Outcome, error)) error
+	// Read returns up to limit records of a lane with a Seq of at least from, in order; none when there is no more.
+	// Damaged records are put into quarantine and left out. The records are the caller's.
+	Read(lane Lane, from Seq, limit int) ([]Record, error)
+	// Appended returns a channel that is closed at the next commit that adds records to Urgent or Normal.
+	Appended() <-chan struct{}
+	// Published says that all records of a lane up to and including upTo are stored on the far side. It returns at
+	// once; the mark is on disk with the next commit, at the latest after a second. Repeatable.
+	Published(lane Lane, upTo Seq)
+	// PublishedUpTo returns the mark of a lane.
+	PublishedUpTo(lane Lane) Seq
+	// Reject moves one record of Urgent or Normal to quarantine with the data given (which says why); it returns when
+	// that is on disk. The record itself counts as dealt with once Published passes it.
+	Reject(ctx context.Context, record Record, data []byte) error
+	// Drop removes records from quarantine for good; it returns when that is on disk.
+	Drop(ctx context.Context, seqs ...Seq) error
+	// State returns the committed value of a key, nil if there is none; it must not be changed.
+	State(key string) []byte
+	// EachState calls f with every committed key that begins with prefix, in no order.
+	EachState(prefix string, f func(key string, value []byte))
+	Stats() Stats
+	// Close commits what is queued and closes the files.
+	io.Closer
+}
+
+var _ api = (*Buffer)(nil)

@@ -1,0 +1,3 @@
+package buffer
+
+// (Tx: see api. Append(lane, data) Seq; State(key); SetState(key, value).)
