@@ -1,0 +1,122 @@
+// Package secret reads key files and certificates, and refuses those that others could have read or swapped.
+package secret
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// ErrExposed says that a secret file is readable by others or is a symbolic link.
+var ErrExposed = errors.New("exposed secret")
+
+const maxSecret = 64 << 10 // bytes
+
+// Read returns the content of a secret file without trailing line ends. The file must be a regular file of mode 0600 or
+// stricter, owned by this process's user or root, not empty and at most 64 KiB.
+func Read(path string) ([]byte, error) {
+	content, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	content = bytes.TrimRight(content, "\r\n")
+	if len(content) == 0 {
+		return nil, fmt.Errorf("%s: empty secret file", path)
+	}
+	return content, nil
+}
+
+// Check says whether Read would work, without keeping what it reads.
+func Check(path string) error {
+	_, err := Read(path)
+	return err
+}
+
+func read(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("%s: %w: it is a symbolic link (put the file itself there)", path, ErrExposed)
+	}
+	if err != nil {
+		return nil, err // names the path
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s: %w: mode %04o lets others read it (run: chmod 600 %s)", path, ErrExposed, mode, path)
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("%s: %w: it belongs to user %d (run: chown to the user of belfry)", path, ErrExposed, owner.Uid)
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(content) > maxSecret {
+		return nil, fmt.Errorf("%s: larger than 64 KiB, not a secret file", path)
+	}
+	return content, nil
+}
+
+// TLS names the files of a TLS client, relative to the configuration folder. The zero TLS trusts the system's authorities.
+type TLS struct {
+	CA         string `yaml:"ca"`          // PEM file of the only authorities to trust
+	Cert       string `yaml:"cert"`        // PEM file of the client certificate
+	Key        string `yaml:"key"`         // PEM file of its private key, mode 0600
+	ServerName string `yaml:"server_name"` // name to expect in the server's certificate, when not the host's
+}
+
+// Config reads the files and returns a configuration for TLS 1.2 and above.
+func (t TLS) Config(dir string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CA != "" {
+		path := Path(dir, t.CA)
+		pem, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls.ca: %s: no PEM certificate in it", path)
+		}
+	}
+	if (t.Cert == "") != (t.Key == "") {
+		return nil, errors.New("tls: cert and key go together")
+	}
+	if t.Cert != "" {
+		cert, err := os.ReadFile(Path(dir, t.Cert))
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert: %w", err)
+		}
+		key, err := Read(Path(dir, t.Key))
+		if err != nil {
+			return nil, fmt.Errorf("tls.key: %w", err)
+		}
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert %s, tls.key %s: %w", t.Cert, t.Key, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// Path returns name as it is when absolute, else below dir.
+func Path(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
