@@ -25,6 +25,8 @@ type Model struct {
 type Mapping struct {
 	Measurements []MeasurementRule
 	Alarms       []AlarmRule
+
+	uses map[string]uses // by field name, set by Check
 }
 
 // MeasurementRule makes one measurement of one field.
@@ -35,6 +37,8 @@ type MeasurementRule struct {
 	Scale  float64                   // multiplies the field before its unit is converted; 0 means 1
 	Offset float64                   // added after Scale
 	Values map[string]decoders.Value // states: the field's text or number, as printed, to the state; empty: as it is
+
+	term *Term // set by Check
 }
 
 // AlarmRule makes one alarm level of one field. A field that an uplink does not have leaves the alarm as it was.
