@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"belfry/buffer"
+)
+
+// Intake counts what one source handed over, since the start.
+type Intake struct {
+	Received   uint64 // uplinks
+	Stored     uint64 // uplinks whose events are on disk
+	Quarantine uint64 // uplinks that went to quarantine
+	Duplicates uint64 // uplinks dropped as repeats
+	Empty      uint64 // uplinks without a reading
+	Failed     uint64 // uplinks that could not be held; their source delivers them again
+}
+
+// intake is the live form of Intake.
+type intake struct {
+	received, quarantine, duplicates, empty, failed, stored atomic.Uint64
+}
+
+func (i *intake) snapshot() Intake {
+	return Intake{
+		Received: i.received.Load(), Stored: i.stored.Load(), Quarantine: i.quarantine.Load(),
+		Duplicates: i.duplicates.Load(), Empty: i.empty.Load(), Failed: i.failed.Load(),
+	}
+}
+
+// emit returns how a source hands its uplinks over: decoded here, on the source's goroutine, and built into records on
+// the buffer's, where the state of their sensors is at hand.
+func (g *Gateway) emit(source string) Emit {
+	counts := g.intakes[source]
+	return func(ctx context.Context, uplinks []Uplink, done func(error)) error {
+		began := time.Now()
+		groups := make([]buffer.Group, 0, len(uplinks))
+		quarantined, empty := uint64(0), uint64(0)
+		for i := range uplinks {
+			prepared := g.Normaliser.Prepare(source, &uplinks[i])
+			switch {
+			case prepared.Rejected() != nil:
+				quarantined++
+				g.reportRejected(source, prepared)
+			case prepared.Empty():
+				empty++
+				continue
+			}
+			mark, once := prepared.mark()
+			groups = append(groups, buffer.Group{Mark: mark, Once: once, Build: func(tx *buffer.Tx) error { return prepared.Build(tx) }})
+		}
+		n := uint64(len(uplinks))
+		counts.received.Add(n)
+		err := g.Buffer.Append(ctx, groups, func(outcome buffer.Outcome, err error) {
+			if err != nil {
+				counts.failed.Add(n)
+			} else {
+				duplicates := uint64(outcome.Duplicates)
+				counts.duplicates.Add(duplicates)
+				counts.empty.Add(empty)
+				counts.quarantine.Add(quarantined)
+				counts.stored.Add(n - empty - quarantined - min(duplicates, n-empty-quarantined))
+				g.observeHeld(time.Since(began))
+			}
+			done(err)
+		})
+		if err != nil {
+			counts.failed.Add(n)
+		}
+		return err
+	}
+}
+
+// reportRejected logs the first rejected uplink of a source in a minute; the others are counted.
+func (g *Gateway) reportRejected(source string, prepared *Prepared) {
+	rejected := prepared.Rejected()
+	if skipped, ok := g.rejections.allow(source); ok {
+		g.Log.Warn("quarantined an uplink", "source", source, "sensor", rejected.Sensor, "stage", rejected.Stage,
+			"reason", rejected.Reason, "more", skipped)
+	}
+}

@@ -1,0 +1,39 @@
+package gateway
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	minBackOff  = time.Second
+	maxBackOff  = time.Minute
+	steadyAfter = 10 * time.Second // ready for so long, the next failure starts from minBackOff again
+)
+
+// supervise runs a task again and again until ctx is done, with a growing pause after each failure. It is the only place
+// that retries: sources and sinks return instead.
+func (g *Gateway) supervise(ctx context.Context, t task) {
+	pause := minBackOff
+	for {
+		started := time.Now()
+		err := t.run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errEnded(t.name)
+		}
+		g.health.set(t.name, err)
+		if time.Since(started) > steadyAfter {
+			pause = minBackOff
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+		pause = min(2*pause, maxBackOff)
+	}
+}
