@@ -1,0 +1,60 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+const euiDigits = 16
+
+var (
+	separators = strings.NewReplacer("-", "", ":", "", " ", "")
+	hexPairs   = regexp.MustCompile(`^[0-9A-Fa-f]{2}([-: ][0-9A-Fa-f]{2}){5,}$`)
+)
+
+// parseEUI returns a DevEUI as 16 hexadecimal digits in lower case.
+func parseEUI(written string) (string, error) {
+	eui := strings.ToLower(separators.Replace(written))
+	for _, r := range eui {
+		if !isHex(r) {
+			return "", fmt.Errorf("DevEUI %q has a %q in it, want %d hexadecimal digits", written, r, euiDigits)
+		}
+	}
+	if len(eui) != euiDigits {
+		return "", fmt.Errorf("DevEUI %q has %d digits, want %d", written, len(eui), euiDigits)
+	}
+	if strings.Count(eui, "0") == euiDigits {
+		return "", errors.New("a DevEUI of zeros belongs to no device")
+	}
+	return eui, nil
+}
+
+func isHex(r rune) bool { return r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F' }
+
+// looksLikeEUI says whether a device's address is a DevEUI or was meant to be one: 16 characters with at most two wrong
+// ones, one digit too few or too many, or pairs of digits with separators. Fifteen decimal digits are not, they are the IMEI of a
+// modem.
+func looksLikeEUI(written string) bool {
+	if hexPairs.MatchString(written) {
+		return true
+	}
+	plain := separators.Replace(written)
+	digits, letters := 0, 0
+	for _, r := range plain {
+		if isHex(r) {
+			digits++
+		}
+		if isHex(r) && r > '9' {
+			letters++
+		}
+	}
+	switch len(plain) {
+	case euiDigits:
+		return digits >= euiDigits-2
+	case euiDigits - 1, euiDigits + 1:
+		return digits == len(plain) && letters > 0
+	}
+	return false
+}

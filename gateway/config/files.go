@@ -1,0 +1,82 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"reflect"
+	"strings"
+
+	"belfry/gateway/secret"
+)
+
+// checkFiles looks at the files that options name: secret.TLS, and every text whose key ends in "_file", a secret.
+// A secret that others can read stops the start; a file that cannot be read is left to who needs it.
+func (l *loader) checkFiles(d *document, path string, options any) {
+	l.checkFilesOf(d, path, reflect.ValueOf(options).Elem())
+}
+
+func (l *loader) checkFilesOf(d *document, path string, options reflect.Value) {
+	if tls, ok := options.Interface().(secret.TLS); ok {
+		l.checkTLS(d, path, tls)
+		return
+	}
+	for i := range options.NumField() {
+		field := options.Field(i)
+		if !options.Type().Field(i).IsExported() {
+			continue
+		}
+		key, _, _ := strings.Cut(options.Type().Field(i).Tag.Get("yaml"), ",")
+		switch {
+		case field.Kind() == reflect.Struct:
+			l.checkFilesOf(d, join(path, key), field)
+		case field.Kind() == reflect.String && strings.HasSuffix(key, "_file"):
+			l.checkSecret(d, join(path, key), field.String())
+		}
+	}
+}
+
+func (l *loader) checkSecret(d *document, path, name string) {
+	if name == "" || d.isFaulty(path) {
+		return
+	}
+	if err := secret.Check(secret.Path(l.dir, name)); err != nil {
+		d.tolerate(path, err)
+	}
+}
+
+func (l *loader) checkTLS(d *document, path string, tls secret.TLS) {
+	if tls == (secret.TLS{}) {
+		return
+	}
+	if (tls.Cert == "") != (tls.Key == "") {
+		d.at(path, "cert and key go together", "give both or none")
+		return
+	}
+	readable := true
+	for key, name := range map[string]string{"ca": tls.CA, "cert": tls.Cert} {
+		if name == "" {
+			continue
+		}
+		if _, err := os.ReadFile(secret.Path(l.dir, name)); err != nil {
+			d.tolerate(join(path, key), err)
+			readable = false
+		}
+	}
+	l.checkSecret(d, join(path, "key"), tls.Key)
+	if !readable || d.isFaulty(join(path, "key")) {
+		return
+	}
+	if _, err := tls.Config(l.dir); err != nil {
+		d.tolerate(path, err)
+	}
+}
+
+// tolerate reports a file that cannot be used; only an exposed secret is fatal.
+func (d *document) tolerate(path string, err error) {
+	d.faulty[path] = true
+	place := locate(d.root, path)
+	d.report.add(Problem{
+		File: d.file, Line: place.Line, Column: place.Column, Message: err.Error(),
+		Tolerable: !errors.Is(err, secret.ErrExposed),
+	})
+}

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"belfry/gateway"
+)
+
+const (
+	sensorsFolder = "sensors"
+	maxSensors    = 50_000
+)
+
+// columns of a sensor file; the first three are required.
+var columns = []string{"id", "device", "model", "service", "source", "kind", "lat", "lon", "asset", "interval", "note"}
+
+const requiredColumns = 3
+
+// line is where a sensor stands.
+type line struct {
+	file   string
+	number int
+}
+
+// inventory is what is known of the sensors read so far.
+type inventory struct {
+	*loader
+	sensors []gateway.Sensor
+	ids     map[string]line
+	devices map[[2]string]line // by source and device
+	first   map[string]line    // by device, whatever the source
+	hints   map[string]string  // for names of models that do not exist
+}
+
+// loadSensors reads sensors/*.csv.
+func (l *loader) loadSensors() {
+	v := &inventory{
+		loader: l, ids: map[string]line{}, devices: map[[2]string]line{}, first: map[string]line{}, hints: map[string]string{},
+	}
+	for _, file := range l.list(l.folder, sensorsFolder, ".csv", l.report) {
+		if text, ok := readFile(l.folder, file, l.report); ok {
+			v.readSheet(file, text)
+		}
+	}
+	l.config.Inventory = gateway.NewInventory(v.sensors)
+}
+
+// sheet is one file of sensors while it is read.
+type sheet struct {
+	*inventory
+	file   string
+	reader *csv.Reader
+	header map[string]int // column number by name
+	cells  []string       // of the current line
+}
+
+func (v *inventory) readSheet(file string, text []byte) {
+	s := &sheet{inventory: v, file: file, reader: csv.NewReader(bytes.NewReader(text))}
+	s.reader.Comma = separator(text)
+	s.reader.ReuseRecord = true
+	s.reader.FieldsPerRecord = -1 // checked here, with the place
+	if !s.next() || !s.readHeader() {
+		return
+	}
+	width := len(s.cells)
+	for s.next() {
+		switch {
+		case !slices.ContainsFunc(s.cells, func(cell string) bool { return cell != "" }): // a sheet's empty last lines
+		case len(s.cells) != width:
+			s.problem(0, fmt.Sprintf("%d columns, the header has %d", len(s.cells), width), "quote cells that have a separator in them")
+		case len(v.sensors) == maxSensors:
+			s.problem(0, fmt.Sprintf("more than %d sensors", maxSensors), "divide the town between gateways")
+			return
+		default:
+			s.readSensor()
+		}
+	}
+}
+
+// separator is what the first line has more of: French spreadsheets write semicolons.
+func separator(text []byte) rune {
+	header, _, _ := bytes.Cut(text, []byte("\n"))
+	if bytes.Count(header, []byte(";")) > bytes.Count(header, []byte(",")) {
+		return ';'
+	}
+	return ','
+}
+
+// next reads a line that can be read, and reports those that cannot. False at the end.
+func (s *sheet) next() bool {
+	for {
+		cells, err := s.reader.Read()
+		var parse *csv.ParseError
+		switch {
+		case err == nil:
+			s.cells = cells
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
+			}
+			return true
+		case errors.Is(err, io.EOF):
+			return false
+		case errors.As(err, &parse):
+			s.report.add(Problem{File: s.file, Line: parse.Line, Column: parse.Column, Message: parse.Err.Error(),
+				Hint: `a quote inside of a cell is written "" and the cell stands in quotes`})
+		default:
+			s.report.add(Problem{File: s.file, Message: err.Error()})
+			return false
+		}
+	}
+}
+
+func (s *sheet) readHeader() bool {
+	s.header = map[string]int{}
+	ok := true
+	for i, cell := range s.cells {
+		name := strings.ToLower(cell)
+		if first, again := s.header[name]; again {
+			s.problem(i, fmt.Sprintf("column %q stands here again", name), fmt.Sprintf("first as column %d", first+1))
+			ok = false
+		} else if !slices.Contains(columns, name) {
+			s.problem(i, fmt.Sprintf("unknown column %q", cell), choices(name, columns))
+		}
+		s.header[name] = i
+	}
+	for _, name := range columns[:requiredColumns] {
+		if _, found := s.header[name]; !found {
+			s.problem(0, fmt.Sprintf("no column %q in the header", name), "the first line names the columns: "+strings.Join(columns, ", "))
+			ok = false
+		}
+	}
+	return ok
+}
+
+// cell returns the content of a column, "" where the sheet does not have it.
+func (s *sheet) cell(name string) string {
+	if i, ok := s.header[name]; ok {
+		return s.cells[i]
+	}
+	return ""
+}
+
+// wrong reports a mistake in a column of the current line.
+func (s *sheet) wrong(name, message, hint string) { s.problem(s.header[name], message, hint) }
+
+func (s *sheet) problem(cell int, message, hint string) {
+	number, column := s.reader.FieldPos(cell)
+	s.report.add(Problem{File: s.file, Line: number, Column: column, Message: message, Hint: hint})
+}

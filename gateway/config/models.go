@@ -1,0 +1,135 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"belfry/decoders"
+	"belfry/gateway/event"
+)
+
+const modelsFolder = "models"
+
+// loadModels reads the built-in models and those of the town, which take the place of built-in ones of the same name.
+func (l *loader) loadModels() {
+	own := l.list(l.folder, modelsFolder, ".yaml", l.report)
+	for _, name := range own {
+		l.loadModel(l.folder, name, l.report)
+	}
+	builtIn := newReport() // names of built-in files must not look like files of the folder
+	for _, name := range l.list(l.env.Models, modelsFolder, ".yaml", builtIn) {
+		if !slices.Contains(own, name) {
+			l.loadModel(l.env.Models, name, builtIn)
+		}
+	}
+	for _, problem := range builtIn.sorted() {
+		problem.File = "(built in) " + problem.File
+		l.report.add(problem)
+	}
+	slices.Sort(l.known)
+}
+
+// list returns the paths of a folder's files that end in extension; none if there is no folder.
+func (l *loader) list(root fs.FS, folder, extension string, report *report) []string {
+	entries, err := fs.ReadDir(root, folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		report.add(Problem{File: folder, Message: reason(err)})
+	}
+	var names []string
+	for _, entry := range entries {
+		name, lower := path.Join(folder, entry.Name()), strings.ToLower(entry.Name())
+		switch {
+		case strings.HasPrefix(lower, "."): // what editors leave
+		case strings.HasSuffix(entry.Name(), extension):
+			names = append(names, name)
+		case strings.HasSuffix(lower, extension), extension == ".yaml" && strings.HasSuffix(lower, ".yml"):
+			report.add(Problem{File: name, Message: "this file would not be read", Hint: "its name must end in " + extension})
+		}
+	}
+	return names
+}
+
+func (l *loader) loadModel(root fs.FS, file string, report *report) {
+	name := strings.TrimSuffix(path.Base(file), ".yaml")
+	l.known = append(l.known, name)
+	text, ok := readFile(root, file, report)
+	if !ok {
+		return
+	}
+	d := parseDocument(file, text, report)
+	if d == nil {
+		return
+	}
+	var written modelForm
+	d.fill("", d.root, &written)
+	model := written.event(d, name)
+	if report.counts[file] > 0 {
+		model.Examples = nil // they would fail because of the mistakes above
+	}
+	d.blame("", model.Check(), func(err error) (string, error) {
+		if mistake, ok := errors.AsType[*event.ModelError](err); ok {
+			return mistake.Key, mistake.Err
+		}
+		return "", err
+	})
+	if report.counts[file] == 0 {
+		l.config.Models[name] = model
+	}
+}
+
+var (
+	modelName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+	kindName  = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+)
+
+// event makes the model. name is that of the file.
+func (m *modelForm) event(d *document, name string) *event.Model {
+	switch {
+	case !modelName.MatchString(m.Model):
+		d.at("model", fmt.Sprintf("%q is not the name of a model", m.Model), "1 to 64 of a-z, 0-9, ., _ and -")
+	case m.Model != name:
+		d.at("model", fmt.Sprintf("model %q stands in the file of %q", m.Model, name), "the file of a model is called "+m.Model+".yaml")
+	}
+	if !kindName.MatchString(m.Kind) {
+		d.at("kind", fmt.Sprintf("%q is not a kind of thing", m.Kind), "streetlight, water_meter, waste_container, ...")
+	}
+	model := &event.Model{
+		Name: m.Model, Maker: m.Maker, Product: m.Product, Links: m.Links, Kind: m.Kind, Service: m.Service,
+		Interval: m.Interval, MaxAge: m.MaxAge, Decode: m.decoder(d),
+		Mapping: event.Mapping{Measurements: m.Measurements, Alarms: m.Alarms},
+	}
+	if len(m.Measurements)+len(m.Alarms) == 0 {
+		d.at("measurements", "the model has neither measurements nor alarms", "measurements: a name of the vocabulary with a field of the decoder")
+	}
+	for i := range m.Examples {
+		model.Examples = append(model.Examples, m.Examples[i].event(d, fmt.Sprintf("examples[%d]", i)))
+	}
+	return model
+}
+
+const jsonDecoder = "json"
+
+// decoder returns the decoder that the model names, nil with a mistake.
+func (m *modelForm) decoder(d *document) decoders.Decoder {
+	if _, options, _ := child(d.root, "json"); options != nil && m.Decoder != jsonDecoder {
+		d.at("json", "these options are for decoder json only", "decoder: json")
+	}
+	if m.Decoder == jsonDecoder {
+		decoder, err := decoders.NewJSON(m.JSON)
+		if err != nil {
+			d.at("json", err.Error(), "")
+			d.faulty["decoder"] = true
+		}
+		return decoder
+	}
+	decoder := decoders.Native(m.Decoder)
+	if decoder == nil {
+		d.at("decoder", fmt.Sprintf("no decoder %q", m.Decoder), choices(m.Decoder, append(decoders.Names(), jsonDecoder)))
+	}
+	return decoder
+}

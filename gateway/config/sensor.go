@@ -1,0 +1,230 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"belfry/gateway"
+	"belfry/gateway/event"
+)
+
+const maxText = 128 // bytes of a device's name, an id, an asset
+
+// lorawanKinds are the kinds of source that know devices by their DevEUI only.
+var lorawanKinds = []string{"chirpstack"}
+
+// readSensor checks the current line and keeps its sensor.
+func (s *sheet) readSensor() {
+	number, _ := s.reader.FieldPos(0)
+	here := line{s.file, number}
+	sensor := gateway.Sensor{
+		Event:    event.Sensor{ID: s.id(here), Kind: s.cell("kind"), Location: s.location()},
+		Source:   s.source(),
+		Service:  s.cell("service"),
+		Asset:    s.printable("asset"),
+		Interval: s.interval(),
+	}
+	sensor.Token = s.token(sensor.Event.ID)
+	sensor.Event.Device = s.device(sensor.Source, here)
+	s.applyModel(&sensor)
+	if sensor.Service != "" && !slices.Contains(event.Services(), sensor.Service) {
+		s.wrong("service", fmt.Sprintf("no service %q", sensor.Service), choices(sensor.Service, event.Services()))
+	}
+	if sensor.Event.Kind != "" && !kindName.MatchString(sensor.Event.Kind) {
+		s.wrong("kind", fmt.Sprintf("%q is not a kind of thing", sensor.Event.Kind), "streetlight, water_meter, waste_container, ...")
+	}
+	s.sensors = append(s.sensors, sensor)
+}
+
+// id returns the sensor's id, which no other sensor has.
+func (s *sheet) id(here line) string {
+	id := s.printable("id")
+	if id == "" {
+		s.wrong("id", "the sensor has no id", "the name that the town knows it by")
+		return ""
+	}
+	if first, ok := s.ids[id]; ok {
+		s.wrong("id", fmt.Sprintf("a second sensor %q", id), "the first is in "+first.in(s.file))
+	} else {
+		s.ids[id] = here
+	}
+	return id
+}
+
+// in names a line for a reader of a file.
+func (l line) in(file string) string {
+	if l.file == file {
+		return fmt.Sprintf("line %d", l.number)
+	}
+	return fmt.Sprintf("%s:%d", l.file, l.number)
+}
+
+func (s *sheet) token(id string) string {
+	if id == "" {
+		return "" // reported by id
+	}
+	token, err := event.Token(id)
+	switch {
+	case err != nil:
+		s.wrong("id", err.Error(), "")
+	case token == id:
+		return id // one copy of it is enough
+	}
+	return token
+}
+
+// printable returns a cell that has nothing in it that could not be shown.
+func (s *sheet) printable(name string) string {
+	text := s.cell(name)
+	switch {
+	case len(text) > maxText:
+		s.wrong(name, fmt.Sprintf("%s of %d bytes", name, len(text)), fmt.Sprintf("at most %d", maxText))
+	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		s.wrong(name, fmt.Sprintf("%s %q has characters that cannot be printed", name, text), "")
+	}
+	return text
+}
+
+func (s *sheet) source() string {
+	name := s.cell("source")
+	if _, ok := s.kinds[name]; !ok && name != "" && len(s.kinds) > 0 {
+		s.wrong("source", fmt.Sprintf("no source %q in %s", name, mainFile), choices(name, slices.Sorted(maps.Keys(s.kinds))))
+	}
+	return name
+}
+
+// device returns the address of the sensor, which no other sensor of the same source has.
+func (s *sheet) device(source string, here line) string {
+	device := s.printable("device")
+	if device == "" {
+		s.wrong("device", "the sensor has no device", "its DevEUI, or its name in the topic")
+		return ""
+	}
+	if s.needsEUI(source) || looksLikeEUI(device) {
+		eui, err := parseEUI(device)
+		if err != nil {
+			s.wrong("device", err.Error(), "")
+			return ""
+		}
+		device, source = eui, "" // a DevEUI is the only one in the world
+	}
+	s.claim(source, device, here)
+	return device
+}
+
+// needsEUI says whether sensors of a source ("" for any) can only be known by their DevEUI.
+func (s *sheet) needsEUI(source string) bool {
+	if source != "" {
+		return slices.Contains(lorawanKinds, s.kinds[source])
+	}
+	for _, kind := range s.kinds {
+		if !slices.Contains(lorawanKinds, kind) {
+			return false
+		}
+	}
+	return len(s.kinds) > 0
+}
+
+// claim notes whose device this is. Without a source it is the sensor's on all of them.
+func (s *sheet) claim(source, device string, here line) {
+	first, taken := s.devices[[2]string{source, device}]
+	if !taken {
+		first, taken = s.devices[[2]string{"", device}]
+	}
+	if !taken && source == "" {
+		first, taken = s.first[device]
+	}
+	if taken {
+		s.wrong("device", fmt.Sprintf("a second sensor with device %q", device), "the first is in "+first.in(s.file))
+		return
+	}
+	s.devices[[2]string{source, device}] = here
+	if _, ok := s.first[device]; !ok {
+		s.first[device] = here
+	}
+}
+
+// applyModel finds the model, and takes from it what the line leaves open.
+func (s *sheet) applyModel(sensor *gateway.Sensor) {
+	name := s.cell("model")
+	model, ok := s.config.Models[name]
+	if !ok {
+		if !slices.Contains(s.known, name) { // a model with mistakes is known; they are reported where they are
+			s.wrong("model", fmt.Sprintf("no model %q", name), s.modelHint(name))
+		}
+		return
+	}
+	sensor.Model, sensor.Event.Model = model, model.Name
+	if sensor.Service == "" {
+		sensor.Service = model.Service
+	}
+	if sensor.Event.Kind == "" {
+		sensor.Event.Kind = model.Kind
+	}
+	if sensor.Interval == 0 {
+		sensor.Interval = model.Interval
+	}
+}
+
+// modelHint is worked out once for each wrong name: a whole sheet may have it.
+func (s *sheet) modelHint(name string) string {
+	hint, ok := s.hints[name]
+	if !ok {
+		hint = choices(name, s.known)
+		s.hints[name] = hint
+	}
+	return hint
+}
+
+func (s *sheet) interval() time.Duration {
+	text := s.cell("interval")
+	if text == "" {
+		return 0
+	}
+	interval, err := parseDuration(text)
+	if err != nil {
+		s.wrong("interval", err.Error(), "")
+	}
+	return interval
+}
+
+// location returns the place of the sensor, nil when the line does not say it.
+func (s *sheet) location() *event.Point {
+	lat, lon := s.cell("lat"), s.cell("lon")
+	switch {
+	case lat == "" && lon == "":
+		return nil
+	case lat == "" || lon == "":
+		missing := "lat"
+		if lon == "" {
+			missing = "lon"
+		}
+		if _, ok := s.header[missing]; !ok {
+			s.problem(0, "no column "+missing, "lat and lon go together")
+			return nil
+		}
+		s.wrong(missing, "no "+missing, "lat and lon go together")
+		return nil
+	}
+	return &event.Point{Longitude: s.degrees("lon", lon, 180), Latitude: s.degrees("lat", lat, 90)}
+}
+
+// degrees reads a decimal number, in sheets with semicolons also with a decimal comma.
+func (s *sheet) degrees(name, text string, limit float64) float64 {
+	decimal := text
+	if s.reader.Comma == ';' {
+		decimal = strings.Replace(text, ",", ".", 1)
+	}
+	number, err := strconv.ParseFloat(decimal, 64)
+	if err != nil || strings.Trim(decimal, "+-.0123456789") != "" {
+		s.wrong(name, fmt.Sprintf("%s %q is not a number", name, text), "degrees: 48.9105")
+	} else if number < -limit || number > limit {
+		s.wrong(name, fmt.Sprintf("%s %s is out of range", name, text), fmt.Sprintf("-%g to %g", limit, limit))
+	}
+	return number
+}
