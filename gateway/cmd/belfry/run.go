@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"belfry/buffer"
+	"belfry/gateway"
+	"belfry/gateway/config"
+	"belfry/gateway/forward"
+	"belfry/gateway/status"
+)
+
+type runCommand struct {
+	folder
+}
+
+// Run runs the gateway until the program is told to stop.
+func (c runCommand) Run(p program) error {
+	parts, err := open(c.Config, p.stderr)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	parts.log.Info("started", "version", version, "config", c.Config, "sources", len(parts.gateway.Sources),
+		"sensors", len(parts.config.Inventory.Sensors()))
+	err = parts.gateway.Run(p.ctx)
+	return errors.Join(err, parts.close())
+}
+
+// parts is an opened gateway.
+type parts struct {
+	config  *config.Config
+	gateway *gateway.Gateway
+	log     *slog.Logger
+	closed  bool
+}
+
+// open loads a configuration folder and opens everything that it names. Problems go to out, one a line.
+func open(dir string, out io.Writer) (*parts, error) {
+	logs := newLateHandler()
+	loaded, problems := config.Load(dir, config.Env{Log: slog.New(logs)})
+	if problems.Fatal() {
+		for _, problem := range problems {
+			fmt.Fprintln(out, problem)
+		}
+		return nil, fmt.Errorf("%s: not started because of %s (belfry check --config %s says the same)", dir, counted(len(problems), "problem"), dir)
+	}
+	log := newLog(loaded.Log, out)
+	logs.use(log.Handler())
+	for _, problem := range problems {
+		log.Error("configuration", "problem", problem.String())
+	}
+	return openParts(loaded, log)
+}
+
+func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
+	key, err := eventKey(loaded.EventKeyFile, loaded.Buffer.Dir)
+	if err != nil {
+		return nil, err
+	}
+	normaliser, err := newNormaliser(loaded, key)
+	if err != nil {
+		return nil, err
+	}
+	loaded.Buffer.Log, loaded.Buffer.Expired = log, normaliser.Expired
+	store, err := buffer.Open(loaded.Buffer)
+	if err != nil {
+		return nil, fmt.Errorf("buffer.dir: %w", err)
+	}
+	loaded.NATS.Log = log
+	sink, err := forward.New(loaded.NATS)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	server := status.New(loaded.Status.Listen, version)
+	g := gateway.New(gateway.Options{
+		Normaliser: normaliser, Sources: loaded.Sources, Sink: sink, Buffer: store, Log: log, Version: version,
+		Tasks: []gateway.Task{{Name: "status", Run: server.Run}}, ObserveHeld: server.ObserveHeld,
+	})
+	server.Show(g)
+	return &parts{config: loaded, gateway: g, log: log}, nil
+}
+
+// close commits and closes the buffer; it may be called twice.
+func (p *parts) close() error {
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	if err := p.gateway.Buffer.Close(); err != nil {
+		return fmt.Errorf("close buffer: %w", err)
+	}
+	stats := p.gateway.BufferStats()
+	p.log.Info("stopped", "pending", stats.Pending[0]+stats.Pending[1], "quarantined", stats.Quarantined)
+	return nil
+}
+
+func newNormaliser(loaded *config.Config, key []byte) (*gateway.Normaliser, error) {
+	return gateway.NewNormaliser(gateway.NormaliserOptions{
+		Gateway: loaded.Gateway, Town: gateway.Town(loaded.Town), Prefix: loaded.Prefix, Inventory: loaded.Inventory, EventKey: key,
+	})
+}
