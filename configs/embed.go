@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the built-in files, by their path below configs/.
 //
-//go:embed models schema
+//go:embed models schema demo
 var Files embed.FS

@@ -1,0 +1,134 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// Publisher gives the town's messages to a broker at QoS 1. A message counts as sent only once the broker has acknowledged
+// it; until then it is published again, unchanged, on every new connection.
+type Publisher struct {
+	Server string         // tcp://host:port
+	Rate   float64        // messages a second; 0: as fast as the broker acknowledges
+	Window int            // messages in flight; 0: 100
+	Next   func() Message // the next message; called by Publish only
+	Sent   func(Message)  // called in the order of publishing for every acknowledged message; may be nil
+
+	taken atomic.Uint64
+	sent  atomic.Uint64
+}
+
+// Taken is how many messages were handed to the broker, acknowledged or not.
+func (p *Publisher) Taken() uint64 { return p.taken.Load() }
+
+// Count is how many messages the broker has acknowledged.
+func (p *Publisher) Count() uint64 { return p.sent.Load() }
+
+const (
+	defaultWindow = 100
+	drainTimeout  = 20 * time.Second
+	pace          = 10 * time.Millisecond // how often a batch is due
+)
+
+// flight is one message on its way.
+type flight struct {
+	message Message
+	token   mqtt.Token
+}
+
+// Publish publishes until ctx is done and then waits for the acknowledgements of what is in flight. It returns an error
+// when some of them never come, or the broker was never reached.
+func (p *Publisher) Publish(ctx context.Context) error {
+	if p.Window <= 0 {
+		p.Window = defaultWindow
+	}
+	client := mqtt.NewClient(p.options())
+	defer client.Disconnect(250)
+	if err := connect(ctx, client); err != nil {
+		return fmt.Errorf("publish to %s: %w", p.Server, err)
+	}
+	flights := make(chan flight, p.Window)
+	collected := make(chan error, 1)
+	giveUp, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	go func() { collected <- p.collect(giveUp, flights) }() // Publish waits for it below
+	p.feed(ctx, client, flights)
+	close(flights)
+	timer := time.AfterFunc(drainTimeout, cancel)
+	defer timer.Stop()
+	return <-collected
+}
+
+func (p *Publisher) options() *mqtt.ClientOptions {
+	return mqtt.NewClientOptions().AddBroker(p.Server).SetClientID("belfry-town").SetProtocolVersion(4).
+		SetCleanSession(false).SetStore(mqtt.NewOrderedMemoryStore()). // keeps what is in flight for the next connection
+		SetConnectRetry(true).SetConnectRetryInterval(200 * time.Millisecond).SetMaxReconnectInterval(time.Second).
+		SetKeepAlive(10 * time.Second).SetPingTimeout(5 * time.Second).SetConnectTimeout(5 * time.Second).
+		SetWriteTimeout(5 * time.Second)
+}
+
+func connect(ctx context.Context, client mqtt.Client) error {
+	token := client.Connect()
+	select {
+	case <-token.Done():
+		return token.Error()
+	case <-ctx.Done():
+		return errors.New("not connected")
+	}
+}
+
+// feed publishes what is due. It blocks while the window is full.
+func (p *Publisher) feed(ctx context.Context, client mqtt.Client, flights chan<- flight) {
+	slots := time.NewTicker(pace)
+	defer slots.Stop()
+	started, published := time.Now(), 0
+	for ctx.Err() == nil {
+		if p.Rate > 0 && float64(published) >= time.Since(started).Seconds()*p.Rate {
+			select {
+			case <-slots.C:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		message := p.Next()
+		f := flight{message, client.Publish(message.Topic, 1, false, message.Payload)}
+		p.taken.Add(1)
+		published++
+		flights <- f // collect reads until the channel is closed
+	}
+}
+
+// collect waits for the acknowledgements, in order. After ctx is done it waits no longer, but still empties the channel.
+func (p *Publisher) collect(ctx context.Context, flights <-chan flight) error {
+	lost := 0
+	var cause error
+	for f := range flights {
+		select {
+		case <-f.token.Done():
+		case <-ctx.Done():
+		}
+		select {
+		case <-f.token.Done():
+			if err := f.token.Error(); err != nil {
+				lost, cause = lost+1, err
+				continue
+			}
+		default:
+			lost, cause = lost+1, context.DeadlineExceeded
+			continue
+		}
+		p.sent.Add(1)
+		if p.Sent != nil {
+			p.Sent(f.message)
+		}
+	}
+	if lost > 0 {
+		return fmt.Errorf("publish to %s: %d messages were never acknowledged: %w", p.Server, lost, cause)
+	}
+	return nil
+}
