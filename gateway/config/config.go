@@ -54,26 +54,20 @@ type Env struct {
 
 // loader is one run of Load.
 type loader struct {
-	dir    string
-	folder fs.FS
-	env    Env
-	report *report
-	config *Config
-	kinds  map[string]string // of the sources, by name
-	known  []string          // names of all models, also of those with mistakes
+	dir     string
+	folder  fs.FS
+	env     Env
+	report  *report
+	config  *Config
+	kinds   map[string]string // of the sources, by name
+	unnamed bool              // a source has no name that could be read
+	known   []string          // names of all models, also of those with mistakes
 }
 
 // Load reads the folder dir and checks all of it. The Config is nil when a problem is fatal; with problems that are all
 // tolerable there is a Config too. It reads files in and below dir only, and those that belfry.yaml names.
 func Load(dir string, env Env) (*Config, Problems) {
-	if env.Log == nil {
-		env.Log = slog.New(slog.DiscardHandler)
-	}
-	if env.Models == nil {
-		env.Models = configs.Files
-	}
-	l := &loader{dir: dir, folder: os.DirFS(dir), env: env, report: newReport(), kinds: map[string]string{}}
-	l.config = &Config{Dir: dir, Models: map[string]*event.Model{}}
+	l := newLoader(dir, env)
 	l.loadMain()
 	l.loadModels()
 	l.loadSensors()
@@ -82,4 +76,17 @@ func Load(dir string, env Env) (*Config, Problems) {
 		return nil, problems
 	}
 	return l.config, problems
+}
+
+func newLoader(dir string, env Env) *loader {
+	if env.Log == nil {
+		env.Log = slog.New(slog.DiscardHandler)
+	}
+	if env.Models == nil {
+		env.Models = configs.Files
+	}
+	return &loader{
+		dir: dir, folder: os.DirFS(dir), env: env, report: newReport(), kinds: map[string]string{},
+		config: &Config{Dir: dir, Models: map[string]*event.Model{}},
+	}
 }

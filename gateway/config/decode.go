@@ -48,6 +48,7 @@ func (d *document) fillStruct(path string, node *yaml.Node, target reflect.Value
 
 func (d *document) unknownKey(path string, key *yaml.Node, known []string) {
 	near := suggest(key.Value, known)
+	d.faulty[join(path, key.Value)] = true
 	if near == "" {
 		d.problem(key, fmt.Sprintf("unknown key %q", key.Value), "known here: "+strings.Join(known, ", "))
 		return

@@ -39,8 +39,11 @@ func (d *document) syntaxError(text []byte, err error) {
 	var load *yaml.LoadError
 	if errors.As(err, &load) {
 		problem.Message = strings.TrimPrefix(load.Message, "yaml: ")
-		if load.ContextMsg != "" {
-			problem.Message = load.ContextMsg + " that begins in line " + fmt.Sprint(load.ContextMark.Line) + ": " + problem.Message
+		if problem.Message == "no documents in stream" {
+			problem.Message = "nothing but comments in the file"
+		}
+		if load.ContextMark.Line > 0 && load.ContextMark.Line < load.Mark.Line {
+			problem.Message = fmt.Sprintf("%s that begins in line %d: %s", load.ContextMsg, load.ContextMark.Line, problem.Message)
 		}
 		if load.Mark.Line > 0 {
 			problem.Line, problem.Column = load.Mark.Line, load.Mark.Column
@@ -48,7 +51,21 @@ func (d *document) syntaxError(text []byte, err error) {
 			problem.Line, problem.Column = position(text, at)
 		}
 	}
+	if problem.Column == 1 && firstByte(text, problem.Line) == '\t' {
+		problem.Hint = "indent with spaces, not with tabs"
+	}
 	d.report.add(problem)
+}
+
+// firstByte returns the first byte of a line, 0 if there is none.
+func firstByte(text []byte, line int) byte {
+	for ; line > 1; line-- {
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	if len(text) == 0 {
+		return 0
+	}
+	return text[0]
 }
 
 func isControl(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f }
@@ -92,6 +109,9 @@ func (d *document) problem(node *yaml.Node, message, hint string) {
 // wrong reports a mistake in the value of a key.
 func (d *document) wrong(path string, node *yaml.Node, message, hint string) {
 	d.faulty[path] = true
+	if path != "" {
+		message = path + ": " + message
+	}
 	d.problem(node, message, hint)
 }
 

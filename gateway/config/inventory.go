@@ -8,8 +8,10 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"belfry/gateway"
+	"belfry/gateway/event"
 )
 
 const (
@@ -36,12 +38,15 @@ type inventory struct {
 	devices map[[2]string]line // by source and device
 	first   map[string]line    // by device, whatever the source
 	hints   map[string]string  // for names of models that do not exist
+
+	services []string // that there are
 }
 
 // loadSensors reads sensors/*.csv.
 func (l *loader) loadSensors() {
 	v := &inventory{
 		loader: l, ids: map[string]line{}, devices: map[[2]string]line{}, first: map[string]line{}, hints: map[string]string{},
+		services: event.Services(),
 	}
 	for _, file := range l.list(l.folder, sensorsFolder, ".csv", l.report) {
 		if text, ok := readFile(l.folder, file, l.report); ok {
@@ -55,19 +60,22 @@ func (l *loader) loadSensors() {
 type sheet struct {
 	*inventory
 	file   string
+	text   []byte
 	reader *csv.Reader
 	header map[string]int // column number by name
 	cells  []string       // of the current line
 }
 
 func (v *inventory) readSheet(file string, text []byte) {
-	s := &sheet{inventory: v, file: file, reader: csv.NewReader(bytes.NewReader(text))}
+	s := &sheet{inventory: v, file: file, text: text, reader: csv.NewReader(bytes.NewReader(text))}
 	s.reader.Comma = separator(text)
 	s.reader.ReuseRecord = true
+	s.reader.TrimLeadingSpace = true
 	s.reader.FieldsPerRecord = -1 // checked here, with the place
-	if !s.next() || !s.readHeader() {
+	if !s.next() || s.report.counts[file] > 0 || !s.readHeader() {
 		return
 	}
+	v.sensors = slices.Grow(v.sensors, min(bytes.Count(text, []byte("\n")), maxSensors-len(v.sensors)))
 	width := len(s.cells)
 	for s.next() {
 		switch {
@@ -107,8 +115,7 @@ func (s *sheet) next() bool {
 		case errors.Is(err, io.EOF):
 			return false
 		case errors.As(err, &parse):
-			s.report.add(Problem{File: s.file, Line: parse.Line, Column: parse.Column, Message: parse.Err.Error(),
-				Hint: `a quote inside of a cell is written "" and the cell stands in quotes`})
+			s.add(parse.Line, parse.Column, parse.Err.Error(), `a quote inside of a cell is written "" and the cell stands in quotes`)
 		default:
 			s.report.add(Problem{File: s.file, Message: err.Error()})
 			return false
@@ -151,5 +158,21 @@ func (s *sheet) wrong(name, message, hint string) { s.problem(s.header[name], me
 
 func (s *sheet) problem(cell int, message, hint string) {
 	number, column := s.reader.FieldPos(cell)
+	s.add(number, column, message, hint)
+}
+
+// add reports a problem at a column counted in bytes, as encoding/csv does; people and editors count characters.
+func (s *sheet) add(number, column int, message, hint string) {
+	if s.report.wants(s.file) {
+		column = characters(s.text, number, column)
+	}
 	s.report.add(Problem{File: s.file, Line: number, Column: column, Message: message, Hint: hint})
+}
+
+// characters turns a column in bytes into one in characters.
+func characters(text []byte, number, column int) int {
+	for ; number > 1; number-- {
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	return utf8.RuneCount(text[:min(column-1, len(text))]) + 1
 }

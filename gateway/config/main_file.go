@@ -44,30 +44,36 @@ var (
 )
 
 func (l *loader) checkTown(d *document, written *form) {
-	l.config.Gateway = d.name("gateway", "the gateway", written.Gateway)
-	l.config.Prefix = d.name("subject_prefix", "the prefix", written.SubjectPrefix)
+	l.config.Gateway = d.name("gateway", written.Gateway)
+	l.config.Prefix = d.name("subject_prefix", written.SubjectPrefix)
 	l.config.Town = Town(written.Town)
 	if strings.TrimSpace(written.Town.Name) == "" {
-		d.at("town.name", "the town has no name", "name: Ville d'Exemple")
+		d.at("town.name", "missing", "name: Ville d'Exemple")
 	}
 	if !communeForm.MatchString(written.Town.Commune) {
-		d.at("town.commune", fmt.Sprintf("%q is not an INSEE code", written.Town.Commune),
+		d.at("town.commune", notA("commune's INSEE code", written.Town.Commune),
 			"5 characters: 01004, 2A004; not the postal code")
 	}
 	if !isSIREN(written.Town.Owner) {
-		d.at("town.owner", fmt.Sprintf("%q is not a SIREN", written.Town.Owner),
+		d.at("town.owner", notA("SIREN", written.Town.Owner),
 			"the 9 digits that the town is registered under, the last one checks the others")
 	}
 }
 
 // name checks a name that becomes a token of NATS subjects and a part of addresses as it is.
-func (d *document) name(path, of, name string) string {
-	if name == "" {
-		d.at(path, of+" has no name", "1 to 64 of A-Z, a-z, 0-9, _ and -")
-	} else if !tokenForm.MatchString(name) {
-		d.at(path, fmt.Sprintf("%q is not a name", name), "1 to 64 of A-Z, a-z, 0-9, _ and -")
+func (d *document) name(path, name string) string {
+	if !tokenForm.MatchString(name) {
+		d.at(path, notA("name", name), "1 to 64 of A-Z, a-z, 0-9, _ and -")
 	}
 	return name
+}
+
+// notA says that a text is missing or not what it should be.
+func notA(what, text string) string {
+	if text == "" {
+		return "missing"
+	}
+	return fmt.Sprintf("%q is not a %s", text, what)
 }
 
 // isSIREN checks the 9 digits of a French public body, the last of which is a check digit (Luhn).
@@ -113,7 +119,7 @@ const (
 
 func bufferOptions(d *document, written *bufferForm) buffer.Options {
 	if written.Dir == "" {
-		d.at("buffer.dir", "the buffer has no folder", "/var/lib/belfry")
+		d.at("buffer.dir", "missing", "/var/lib/belfry")
 	}
 	if written.MaxSize < minBuffer {
 		d.at("buffer.max_size", "too small for the buffer's files", "at least 128MiB")
@@ -138,14 +144,14 @@ func bufferOptions(d *document, written *bufferForm) buffer.Options {
 // choice checks that a value is one of a few words.
 func (d *document) choice(path, value string, words ...string) {
 	if !slices.Contains(words, value) {
-		d.at(path, fmt.Sprintf("got %q", value), "want "+strings.Join(words, " or "))
+		d.at(path, fmt.Sprintf("got %q", value), "one of "+strings.Join(words, ", "))
 	}
 }
 
 func checkStatus(d *document, written statusForm) Status {
 	host, _, err := net.SplitHostPort(written.Listen)
 	if err != nil {
-		d.at("status.listen", fmt.Sprintf("%q is not an address with a port", written.Listen), "127.0.0.1:9469")
+		d.at("status.listen", notA("host with a port", written.Listen), "127.0.0.1:9469")
 	} else if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		d.at("status.listen", fmt.Sprintf("%q is reachable from other machines, and the page has neither TLS nor a password", written.Listen),
 			"listen on 127.0.0.1 and put a proxy or an ssh tunnel in front")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"time"
 
@@ -100,9 +101,13 @@ type exampleForm struct {
 type hexBytes []byte
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (h *hexBytes) UnmarshalText(text []byte) (err error) {
-	*h, err = hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
-	return err
+func (h *hexBytes) UnmarshalText(text []byte) error {
+	bytes, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		return fmt.Errorf("got %q, want pairs of hexadecimal digits", text)
+	}
+	*h = bytes
+	return nil
 }
 
 // event checks that an example has one payload.
@@ -115,7 +120,7 @@ func (e *exampleForm) event(d *document, path string) event.Example {
 		example.Payload = *e.Hex
 	case e.Text != nil && e.Hex == nil:
 		example.Payload = []byte(*e.Text)
-	case !d.isFaulty(path + ".hex"):
+	default:
 		d.at(path, "an example has one payload", "hex: or text:")
 	}
 	return example

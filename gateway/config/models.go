@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -15,23 +16,35 @@ import (
 
 const modelsFolder = "models"
 
-// loadModels reads the built-in models and those of the town, which take the place of built-in ones of the same name.
+// BuiltinModels returns the models that are part of the program, by name.
+func BuiltinModels() (map[string]*event.Model, Problems) {
+	l := newLoader("", Env{})
+	l.loadBuiltin(nil)
+	return l.config.Models, l.report.sorted()
+}
+
+// loadModels reads the models of the town and the built-in ones.
 func (l *loader) loadModels() {
 	own := l.list(l.folder, modelsFolder, ".yaml", l.report)
 	for _, name := range own {
 		l.loadModel(l.folder, name, l.report)
 	}
-	builtIn := newReport() // names of built-in files must not look like files of the folder
-	for _, name := range l.list(l.env.Models, modelsFolder, ".yaml", builtIn) {
-		if !slices.Contains(own, name) {
-			l.loadModel(l.env.Models, name, builtIn)
+	l.loadBuiltin(own)
+	slices.Sort(l.known)
+}
+
+// loadBuiltin reads the built-in models whose place is not taken by a file of the town.
+func (l *loader) loadBuiltin(taken []string) {
+	builtin := newReport() // names of built-in files must not look like files of the folder
+	for _, name := range l.list(l.env.Models, modelsFolder, ".yaml", builtin) {
+		if !slices.Contains(taken, name) {
+			l.loadModel(l.env.Models, name, builtin)
 		}
 	}
-	for _, problem := range builtIn.sorted() {
+	for _, problem := range builtin.sorted() {
 		problem.File = "(built in) " + problem.File
 		l.report.add(problem)
 	}
-	slices.Sort(l.known)
 }
 
 // list returns the paths of a folder's files that end in extension; none if there is no folder.
@@ -65,10 +78,11 @@ func (l *loader) loadModel(root fs.FS, file string, report *report) {
 	if d == nil {
 		return
 	}
+	runnable := report.counts[file] == 0
 	var written modelForm
 	d.fill("", d.root, &written)
 	model := written.event(d, name)
-	if report.counts[file] > 0 {
+	if !runnable || !d.onlyExamplesFaulty() {
 		model.Examples = nil // they would fail because of the mistakes above
 	}
 	d.blame("", model.Check(), func(err error) (string, error) {
@@ -91,12 +105,12 @@ var (
 func (m *modelForm) event(d *document, name string) *event.Model {
 	switch {
 	case !modelName.MatchString(m.Model):
-		d.at("model", fmt.Sprintf("%q is not the name of a model", m.Model), "1 to 64 of a-z, 0-9, ., _ and -")
+		d.at("model", notA("name of a model", m.Model), "1 to 64 of a-z, 0-9, ., _ and -")
 	case m.Model != name:
-		d.at("model", fmt.Sprintf("model %q stands in the file of %q", m.Model, name), "the file of a model is called "+m.Model+".yaml")
+		d.at("model", fmt.Sprintf("%q in the file of %q", m.Model, name), "the file of a model is called "+m.Model+".yaml")
 	}
 	if !kindName.MatchString(m.Kind) {
-		d.at("kind", fmt.Sprintf("%q is not a kind of thing", m.Kind), "streetlight, water_meter, waste_container, ...")
+		d.at("kind", notA("kind of thing", m.Kind), "streetlight, water_meter, waste_container, ...")
 	}
 	model := &event.Model{
 		Name: m.Model, Maker: m.Maker, Product: m.Product, Links: m.Links, Kind: m.Kind, Service: m.Service,
@@ -104,12 +118,27 @@ func (m *modelForm) event(d *document, name string) *event.Model {
 		Mapping: event.Mapping{Measurements: m.Measurements, Alarms: m.Alarms},
 	}
 	if len(m.Measurements)+len(m.Alarms) == 0 {
-		d.at("measurements", "the model has neither measurements nor alarms", "measurements: a name of the vocabulary with a field of the decoder")
+		d.at("measurements", "neither measurements nor alarms", "names of the vocabulary, each with a field of the decoder")
 	}
 	for i := range m.Examples {
-		model.Examples = append(model.Examples, m.Examples[i].event(d, fmt.Sprintf("examples[%d]", i)))
+		model.Examples = append(model.Examples, m.Examples[i].event(d, exampleKey(i)))
 	}
 	return model
+}
+
+func exampleKey(i int) string { return fmt.Sprintf("examples[%d]", i) }
+
+// onlyExamplesFaulty says whether all mistakes are in examples. Those examples are marked, so that their results are not
+// a second mistake.
+func (d *document) onlyExamplesFaulty() bool {
+	for _, key := range slices.Collect(maps.Keys(d.faulty)) {
+		example, _, ok := strings.Cut(key, "]")
+		if !ok || !strings.HasPrefix(example, "examples[") {
+			return false
+		}
+		d.faulty[example+"]"] = true
+	}
+	return true
 }
 
 const jsonDecoder = "json"

@@ -66,11 +66,14 @@ func newReport() *report { return &report{counts: map[string]int{}} }
 func (r *report) add(problem Problem) {
 	// What a library or a constructor says may have several lines; a problem is one.
 	problem.Message = strings.ReplaceAll(problem.Message, "\n", "; ")
-	r.counts[problem.File]++
-	if r.counts[problem.File] <= maxProblems {
+	if r.wants(problem.File) {
 		r.problems = append(r.problems, problem)
 	}
+	r.counts[problem.File]++
 }
+
+// wants says whether another problem of a file would be kept.
+func (r *report) wants(file string) bool { return r.counts[file] < maxProblems }
 
 // sorted returns the problems in the order of their places, each once.
 func (r *report) sorted() Problems {

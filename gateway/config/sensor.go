@@ -32,8 +32,8 @@ func (s *sheet) readSensor() {
 	sensor.Token = s.token(sensor.Event.ID)
 	sensor.Event.Device = s.device(sensor.Source, here)
 	s.applyModel(&sensor)
-	if sensor.Service != "" && !slices.Contains(event.Services(), sensor.Service) {
-		s.wrong("service", fmt.Sprintf("no service %q", sensor.Service), choices(sensor.Service, event.Services()))
+	if sensor.Service != "" && !slices.Contains(s.services, sensor.Service) {
+		s.wrong("service", fmt.Sprintf("no service %q", sensor.Service), choices(sensor.Service, s.services))
 	}
 	if sensor.Event.Kind != "" && !kindName.MatchString(sensor.Event.Kind) {
 		s.wrong("kind", fmt.Sprintf("%q is not a kind of thing", sensor.Event.Kind), "streetlight, water_meter, waste_container, ...")
@@ -92,7 +92,7 @@ func (s *sheet) printable(name string) string {
 
 func (s *sheet) source() string {
 	name := s.cell("source")
-	if _, ok := s.kinds[name]; !ok && name != "" && len(s.kinds) > 0 {
+	if _, ok := s.kinds[name]; !ok && name != "" && len(s.kinds) > 0 && !s.unnamed {
 		s.wrong("source", fmt.Sprintf("no source %q in %s", name, mainFile), choices(name, slices.Sorted(maps.Keys(s.kinds))))
 	}
 	return name
@@ -154,7 +154,9 @@ func (s *sheet) applyModel(sensor *gateway.Sensor) {
 	name := s.cell("model")
 	model, ok := s.config.Models[name]
 	if !ok {
-		if !slices.Contains(s.known, name) { // a model with mistakes is known; they are reported where they are
+		if name == "" {
+			s.wrong("model", "the sensor has no model", choices("", s.known))
+		} else if !slices.Contains(s.known, name) { // a model with mistakes is known; they are reported where they are
 			s.wrong("model", fmt.Sprintf("no model %q", name), s.modelHint(name))
 		}
 		return

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.yaml.in/yaml/v4"
 
@@ -32,26 +33,32 @@ func (s *sourceForm) readNode(d *document, path string, node *yaml.Node) {
 
 func (l *loader) makeSources(d *document, written *form) {
 	if len(written.Sources) == 0 {
-		d.at("sources", "no source: nothing would come in", "sources: a list with name and kind")
+		d.at("sources", "missing: nothing would come in", "a list of sources, each with name and kind")
 	}
 	lines := map[string]int{}
 	for _, entry := range written.Sources {
-		if entry.node != nil {
-			l.makeSource(d, entry, lines)
+		if entry.node == nil {
+			l.unnamed = true
+			continue
 		}
+		l.makeSource(d, entry, lines)
 	}
 }
 
 func (l *loader) makeSource(d *document, entry sourceForm, lines map[string]int) {
-	name := d.name(entry.path+".name", "the source", entry.name)
+	name := d.name(entry.path+".name", entry.name)
 	line := locate(d.root, entry.path+".name").Line
 	if first, ok := lines[name]; ok && name != "" {
 		d.at(entry.path+".name", fmt.Sprintf("a second source %q", name), fmt.Sprintf("the first is in line %d", first))
 	}
 	lines[name] = line
-	l.kinds[name] = entry.kind
-	if entry.kind == "" {
-		d.at(entry.path+".kind", "the source has no kind", choices("", source.Kinds()))
+	if name == "" {
+		l.unnamed = true
+	} else {
+		l.kinds[name] = entry.kind
+	}
+	if !slices.Contains(source.Kinds(), entry.kind) {
+		d.at(entry.path+".kind", notA("kind of source", entry.kind), choices(entry.kind, source.Kinds()))
 		return
 	}
 	env := source.Env{Name: name, Gateway: l.config.Gateway, Dir: l.dir, Log: l.env.Log.With("source", name)}

@@ -9,6 +9,9 @@ import (
 
 // suggest returns the known word that was probably meant, "" if none is near.
 func suggest(written string, known []string) string {
+	if written == "" {
+		return ""
+	}
 	for _, word := range known { // password: password_file
 		if strings.HasPrefix(word, strings.ToLower(written)+"_") {
 			return word
