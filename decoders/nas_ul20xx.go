@@ -137,7 +137,7 @@ func (f *nasFrame) status11() (Output, error) {
 		return Output{}, fmt.Errorf("%w: version %d of the status message, 0 and 1 are known", ErrUnknownKind, version)
 	}
 	f.part = "status"
-	f.reserve(24 + 10*max(0, f.left()-11)/4)
+	f.reserve(24 + 10*max(0, (f.left()-11)/4))
 	f.clock()
 	state := f.uint8()
 	f.flag("dali_connection_error", 1, state&0x02 != 0)
@@ -179,7 +179,7 @@ func (f *nasFrame) status11() (Output, error) {
 // status10 reads the status of firmware 1.0 (not its legacy mode).
 func (f *nasFrame) status10() (Output, error) {
 	f.part = "status"
-	f.reserve(24 + 6*max(0, f.left()-9)/5)
+	f.reserve(22 + 5*max(0, (f.left()-9)/5))
 	f.clock()
 	state := f.uint8()
 	f.flag("dali_error_external", 1, state&0x01 != 0)
