@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -104,22 +103,18 @@ func separator(text []byte) rune {
 func (s *sheet) next() bool {
 	for {
 		cells, err := s.reader.Read()
-		var parse *csv.ParseError
-		switch {
-		case err == nil:
+		if err == nil {
 			s.cells = cells
 			for i := range cells {
 				cells[i] = strings.TrimSpace(cells[i])
 			}
 			return true
-		case errors.Is(err, io.EOF):
-			return false
-		case errors.As(err, &parse):
-			s.add(parse.Line, parse.Column, parse.Err.Error(), `a quote inside of a cell is written "" and the cell stands in quotes`)
-		default:
-			s.report.add(Problem{File: s.file, Message: err.Error()})
-			return false
 		}
+		parse, ok := errors.AsType[*csv.ParseError](err)
+		if !ok {
+			return false // the end; the text is in memory
+		}
+		s.add(parse.Line, parse.Column, parse.Err.Error(), `a quote inside of a cell is written "" and the cell stands in quotes`)
 	}
 }
 

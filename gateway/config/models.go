@@ -145,14 +145,15 @@ const jsonDecoder = "json"
 
 // decoder returns the decoder that the model names, nil with a mistake.
 func (m *modelForm) decoder(d *document) decoders.Decoder {
-	if _, options, _ := child(d.root, "json"); options != nil && m.Decoder != jsonDecoder {
-		d.at("json", "these options are for decoder json only", "decoder: json")
+	if _, options, _ := child(d.root, jsonDecoder); options != nil && m.Decoder != jsonDecoder {
+		d.at(jsonDecoder, "these options are for decoder json only", "decoder: json")
 	}
 	if m.Decoder == jsonDecoder {
 		decoder, err := decoders.NewJSON(m.JSON)
 		if err != nil {
-			d.at("json", err.Error(), "")
-			d.faulty["decoder"] = true
+			key, message, _ := strings.Cut(err.Error(), ": ")
+			d.at(join(jsonDecoder, key), message, "")
+			d.faulty["decoder"] = true // there is none
 		}
 		return decoder
 	}

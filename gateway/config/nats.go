@@ -8,11 +8,11 @@ import (
 
 func (l *loader) checkNATS(d *document, options forward.Options) {
 	l.config.NATS = options
-	l.checkFiles(d, "nats", &options)
 	d.blame("nats", options.Check(), func(err error) (string, error) {
 		if option, ok := errors.AsType[*forward.OptionError](err); ok {
 			return option.Key, option.Err
 		}
 		return "", err
 	})
+	l.checkFiles(d, "nats", &options)
 }

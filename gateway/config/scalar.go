@@ -109,7 +109,7 @@ const maxDays = 36500
 
 // parseDuration reads "250ms", "1h30m", "30d". Other than Go it knows days and no negative durations.
 func parseDuration(text string) (time.Duration, error) {
-	if _, err := strconv.ParseFloat(text, 64); err == nil {
+	if text != "" && strings.Trim(text, "+-.0123456789") == "" {
 		return 0, fmt.Errorf("%s has no unit, want a duration such as %ss or %sm", text, text, text)
 	}
 	count, rest, ok := strings.Cut(text, "d")
@@ -117,15 +117,12 @@ func parseDuration(text string) (time.Duration, error) {
 		count, rest = "0", text
 	}
 	days, err := strconv.ParseUint(count, 10, 32)
-	wrong := fmt.Errorf("got %q, want a duration such as 250ms, 5s, 6h or 30d", text)
-	if err != nil || text == "" {
-		return 0, wrong
-	}
 	var duration time.Duration
-	if rest != "" {
-		if duration, err = time.ParseDuration(rest); err != nil || duration < 0 {
-			return 0, wrong
-		}
+	if err == nil && (rest != "" || !ok) {
+		duration, err = time.ParseDuration(rest)
+	}
+	if err != nil || duration < 0 {
+		return 0, fmt.Errorf("got %q, want a duration such as 250ms, 5s, 6h or 30d", text)
 	}
 	if days > maxDays || duration > maxDays*24*time.Hour {
 		return 0, fmt.Errorf("%s is too long, want at most %dd", text, maxDays)

@@ -98,22 +98,27 @@ func (s *sheet) source() string {
 	return name
 }
 
-// device returns the address of the sensor, which no other sensor of the same source has.
+// device returns the address of the sensor, which no other sensor of the same source has. A DevEUI becomes lower case; what
+// a source that is named and knows devices by other names calls them is its own affair.
 func (s *sheet) device(source string, here line) string {
 	device := s.printable("device")
 	if device == "" {
 		s.wrong("device", "the sensor has no device", "its DevEUI, or its name in the topic")
 		return ""
 	}
-	if s.needsEUI(source) || looksLikeEUI(device) {
-		eui, err := parseEUI(device)
+	eui, err := parseEUI(device)
+	if s.needsEUI(source) || source == "" && looksLikeEUI(device) {
 		if err != nil {
 			s.wrong("device", err.Error(), "")
 			return ""
 		}
-		device, source = eui, "" // a DevEUI is the only one in the world
+		device = eui
 	}
-	s.claim(source, device, here)
+	if err == nil {
+		s.claim("", eui, here) // a DevEUI is the only one in the world
+	} else {
+		s.claim(source, device, here)
+	}
 	return device
 }
 

@@ -62,9 +62,10 @@ func (l *loader) makeSource(d *document, entry sourceForm, lines map[string]int)
 		return
 	}
 	env := source.Env{Name: name, Gateway: l.config.Gateway, Dir: l.dir, Log: l.env.Log.With("source", name)}
+	var filled any
 	made, err := source.New(entry.kind, env, func(options any) error {
+		filled = options
 		d.fill(entry.path, entry.node, options, "name", "kind")
-		l.checkFiles(d, entry.path, options)
 		return nil // mistakes are reported; the constructor goes on to find its own
 	})
 	d.blame(entry.path, err, func(err error) (string, error) {
@@ -73,6 +74,9 @@ func (l *loader) makeSource(d *document, entry sourceForm, lines map[string]int)
 		}
 		return "", err
 	})
+	if filled != nil {
+		l.checkFiles(d, entry.path, filled)
+	}
 	if err == nil {
 		l.config.Sources = append(l.config.Sources, made)
 	}
