@@ -1,0 +1,78 @@
+package source
+
+import (
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// arrival is one message as the MQTT library delivered it.
+type arrival struct {
+	mqtt.Message
+	received time.Time
+	cut      int // bytes the whole packet had, when the guard cut it short; else 0
+}
+
+const arrivalOverhead = 512 // bytes; what a message costs in memory beside its topic and payload, about
+
+func (a *arrival) size() int { return len(a.Topic()) + len(a.Payload()) + arrivalOverhead }
+
+// queue holds the arrivals that are not yet on disk, up to a number of bytes. Nothing in it blocks.
+type queue struct {
+	limit int
+	ready chan struct{} // gets a value when there is something to take
+
+	mu       sync.Mutex
+	arrivals []arrival // not yet taken, guarded by mu
+	used     int       // bytes of all that was not released, guarded by mu
+	full     bool      // an arrival with QoS 1 or 2 was refused: nothing may overtake it, guarded by mu
+}
+
+func newQueue(limit int) *queue { return &queue{limit: limit, ready: make(chan struct{}, 1)} }
+
+// push appends an arrival and says whether there was room for it.
+func (q *queue) push(a arrival) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	size := a.size()
+	if q.full || q.used+size > q.limit {
+		if a.Qos() > 0 {
+			q.full = true
+			q.wake()
+		}
+		return false
+	}
+	q.used += size
+	q.arrivals = append(q.arrivals, a)
+	if len(q.arrivals) == 1 {
+		q.wake()
+	}
+	return true
+}
+
+func (q *queue) wake() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all that has queued up, and whether the queue will take no more.
+func (q *queue) take() (arrivals []arrival, full bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	arrivals, q.arrivals = q.arrivals, nil
+	return arrivals, q.full
+}
+
+// release gives the room of arrivals back once they are dealt with.
+func (q *queue) release(arrivals []arrival) {
+	size := 0
+	for i := range arrivals {
+		size += arrivals[i].size()
+	}
+	q.mu.Lock()
+	q.used -= size
+	q.mu.Unlock()
+}

@@ -1,0 +1,164 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"belfry/gateway"
+)
+
+const (
+	maxBatch        = 256 // uplinks handed over in one call
+	pingTimeout     = 10 * time.Second
+	handOverTimeout = 500 * time.Millisecond // how long the library may take to accept a SUBSCRIBE
+	settleTimeout   = 400 * time.Millisecond // how long the end of a run may wait for what was handed over
+	closeTimeout    = 200 * time.Millisecond // how long the farewell to the broker may take
+	shortLife       = 5 * time.Second        // a connection that the broker ends sooner is suspicious
+	maxShortLives   = 3
+)
+
+var errQueueFull = errors.New("more came in than could be stored")
+
+// session is one connection to a broker, as long as one Run.
+type session struct {
+	*subscriber
+	queue *queue
+	acks  *acks
+	end   context.CancelCauseFunc // ends the run with a reason
+
+	client    mqtt.Client
+	guard     *guard
+	undialed  error       // why there is no connection
+	unwatch   func() bool // stops watching for the end of the run while connecting
+	connected time.Time
+	arrived   uint64 // messages so far, numbered as the guard does; only arrive touches it
+}
+
+// run hands over what comes in until parent is done (nil) or the session cannot go on. ctx is the run's own.
+func (s *session) run(parent, ctx context.Context, emit gateway.Emit, ready func(error)) error {
+	var running sync.WaitGroup
+	acking, stopAcking := context.WithCancel(context.WithoutCancel(ctx))
+	running.Go(func() { s.acknowledge(acking) })
+	running.Go(func() {
+		if err := s.subscribe(ctx); err != nil {
+			s.end(err)
+			return
+		}
+		ready(nil)
+	})
+	s.forward(ctx, emit)
+	s.finish(emit)
+	stopAcking()
+	s.close()
+	running.Wait()
+	if parent.Err() != nil {
+		return nil
+	}
+	err := context.Cause(ctx)
+	ready(err)
+	return err
+}
+
+// arrive is called by the library, one message after the other. It must not block: the library reads nothing meanwhile.
+func (s *session) arrive(_ mqtt.Client, message mqtt.Message) {
+	s.arrived++
+	taken := s.queue.push(arrival{Message: message, received: time.Now(), cut: s.guard.size(s.arrived)})
+	if !taken && message.Qos() == 0 {
+		s.droppedQoS0.Add(1)
+	}
+}
+
+// lost is called by the library when the connection ended without our doing.
+func (s *session) lost(reason error) {
+	if cause := s.guard.failure(); cause != nil {
+		reason = cause
+	}
+	lived := time.Since(s.connected)
+	if lived >= shortLife || !endedByBroker(reason) {
+		s.shortLives = 0
+	} else {
+		s.shortLives++
+	}
+	err := fmt.Errorf("connection lost: %w", shorten(reason))
+	if s.shortLives >= maxShortLives {
+		err = fmt.Errorf("connection lost %d times within %s of connecting: %w (another client may use client_id %q)",
+			s.shortLives, shortLife, shorten(reason), s.options.ClientID)
+	}
+	s.end(s.serverError(err))
+}
+
+// forward hands over batches until ctx is done or the queue overflowed and is empty.
+func (s *session) forward(ctx context.Context, emit gateway.Emit) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.queue.ready:
+		}
+		arrivals, full := s.queue.take()
+		for chunk := range slices.Chunk(arrivals, maxBatch) {
+			if err := s.handOver(ctx, chunk, emit); err != nil {
+				return
+			}
+		}
+		if full {
+			s.waitIdle(ctx)
+			s.end(fmt.Errorf("sources.%s.queue: %w; the broker keeps the rest", s.env.Name, errQueueFull))
+			return
+		}
+	}
+}
+
+// handOver emits what is in arrivals, at most maxBatch of them.
+func (s *session) handOver(ctx context.Context, arrivals []arrival, emit gateway.Emit) error {
+	digest := sha256.New()
+	uplinks := make([]gateway.Uplink, len(arrivals))
+	filled := 0
+	for i := range arrivals {
+		if s.uplink(&arrivals[i], &uplinks[filled], digest) {
+			filled++
+		} else {
+			uplinks[filled] = gateway.Uplink{}
+		}
+	}
+	b := &batch{arrivals: arrivals}
+	s.acks.add(b)
+	if filled == 0 {
+		s.acks.finish(b, nil)
+		return nil
+	}
+	err := emit(ctx, uplinks[:filled], func(err error) { s.acks.finish(b, err) })
+	if err != nil {
+		s.acks.finish(b, err)
+	}
+	return err
+}
+
+// finish hands over what would be lost with the connection, and waits a little for what was handed over: the fewer
+// messages the broker repeats the better.
+func (s *session) finish(emit gateway.Emit) {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	arrivals, _ := s.queue.take()
+	arrivals = slices.DeleteFunc(arrivals, func(a arrival) bool { return a.Qos() > 0 && !s.options.CleanSession })
+	for chunk := range slices.Chunk(arrivals, maxBatch) {
+		if s.handOver(ctx, chunk, emit) != nil {
+			break
+		}
+	}
+	s.waitIdle(ctx)
+}
+
+// close ends the connection and waits for the library's goroutines.
+func (s *session) close() {
+	force := time.AfterFunc(closeTimeout, func() { s.guard.Conn.Close() })
+	defer force.Stop()
+	s.client.Disconnect(uint(2 * sendTimeout / time.Millisecond)) // returns as soon as all is done
+}

@@ -1,0 +1,110 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"sync/atomic"
+
+	"belfry/buffer"
+	"belfry/gateway"
+)
+
+// interpreter fills an uplink with what a message says. Topic, Raw, Received, Repeat and Mark are filled already. It returns
+// false when nothing in the message is for the gateway; the message is acknowledged all the same.
+type interpreter func(message *arrival, uplink *gateway.Uplink) bool
+
+// subscriber is what the sources on an MQTT broker have in common.
+type subscriber struct {
+	env       Env
+	options   Connection
+	endpoint  endpoint
+	filters   []string // to subscribe to
+	interpret interpreter
+
+	counts                                                      counters
+	received, bytes, droppedQoS0, acked, repeats, connects, cut *atomic.Uint64
+
+	shortLives int // connections in a row that the broker ended soon; only Run touches it
+}
+
+var _ gateway.Source = (*subscriber)(nil)
+
+// newSubscriber makes a subscriber that counts what every source counts, and the names given.
+func newSubscriber(env Env, options Connection, server endpoint, filters []string, names ...string) *subscriber {
+	counts := newCounters(append(names, "received", "bytes", "dropped_qos0", "acked", "repeats", "connects", "oversized")...)
+	return &subscriber{
+		env: env, options: options, endpoint: server, filters: filters, counts: counts,
+		received: counts["received"], bytes: counts["bytes"], droppedQoS0: counts["dropped_qos0"], acked: counts["acked"],
+		repeats: counts["repeats"], connects: counts["connects"], cut: counts["oversized"],
+	}
+}
+
+// Name implements gateway.Source.
+func (s *subscriber) Name() string { return s.env.Name }
+
+// Counters implements gateway.Source.
+func (s *subscriber) Counters() map[string]uint64 { return s.counts.snapshot() }
+
+// count adds one to a counter whose name was given to newSubscriber.
+func (s *subscriber) count(name string) { s.counts[name].Add(1) }
+
+const maxTopic = 512 // bytes
+
+// uplink makes an uplink of a message; false when there is none in it. digest is scratch.
+func (s *subscriber) uplink(message *arrival, uplink *gateway.Uplink, digest hash.Hash) bool {
+	s.received.Add(1)
+	s.bytes.Add(uint64(len(message.Payload())))
+	if message.Duplicate() {
+		s.repeats.Add(1)
+	}
+	uplink.Topic, uplink.Raw, uplink.Received = message.Topic(), message.Payload(), message.received
+	uplink.Repeat = message.Duplicate()
+	switch {
+	case message.cut > 0:
+		s.cut.Add(1)
+		uplink.Fault = fmt.Errorf("message of %d bytes is over max_packet, %d; only its beginning is kept", message.cut, s.options.MaxPacket)
+	case len(uplink.Topic) > maxTopic:
+		uplink.Fault = fmt.Errorf("topic of %d bytes is longer than %d", len(uplink.Topic), maxTopic)
+		uplink.Topic = uplink.Topic[:maxTopic]
+	default:
+		if !s.interpret(message, uplink) {
+			return false
+		}
+	}
+	if uplink.Identity == "" && message.Qos() > 0 {
+		uplink.Mark = mark(digest, s.env.Name, message)
+	}
+	return true
+}
+
+// mark recognises the same delivery of a message when the broker repeats it.
+func mark(digest hash.Hash, source string, message *arrival) buffer.Mark {
+	var scratch [sha256.Size]byte
+	digest.Reset()
+	head := binary.BigEndian.AppendUint16(scratch[:0], message.MessageID())
+	head = binary.BigEndian.AppendUint16(head, uint16(len(source)))
+	head = binary.BigEndian.AppendUint16(head, uint16(len(message.Topic())))
+	digest.Write(head)
+	digest.Write([]byte(source))
+	digest.Write([]byte(message.Topic()))
+	digest.Write(message.Payload())
+	return buffer.Mark(digest.Sum(scratch[:0])[:len(buffer.Mark{})])
+}
+
+// Run implements gateway.Source. Each run is one connection.
+func (s *subscriber) Run(parent context.Context, emit gateway.Emit, ready func(error)) error {
+	ctx, end := context.WithCancelCause(parent)
+	defer end(nil)
+	session := &session{subscriber: s, queue: newQueue(s.options.Queue), acks: newAcks(), end: end}
+	if err := session.connect(ctx); err != nil {
+		if parent.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	s.connects.Add(1)
+	return session.run(parent, ctx, emit, ready)
+}
