@@ -26,7 +26,7 @@ const (
 
 func newBin(random *rand.Rand) *bin {
 	return &bin{
-		fill: 5 + random.Float64()*75, pace: 0.5 + random.Float64()*2.5, temperature: 12, voltage: 3.4 + random.Float64()*0.25,
+		fill: 5 + random.Float64()*90, pace: 0.5 + random.Float64()*2.5, temperature: 12, voltage: 3.4 + random.Float64()*0.25,
 	}
 }
 

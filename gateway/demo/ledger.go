@@ -12,8 +12,8 @@ import (
 type ledger struct {
 	mu       sync.Mutex // guards all below
 	accounts map[string]*account
-	ids      map[string]uint64 // Nats-Msg-Id to its first place on the stream
-	open     int               // observations and alarms sent and not seen
+	ids      recentIDs
+	open     int // observations and alarms sent and not seen
 	totals   totals
 	twice    faults
 	foreign  faults
@@ -25,8 +25,6 @@ type totals struct {
 	observations int // expected
 	alarms       int // expected
 	quarantined  int // expected
-	notices      int // seen
-	seen         int // distinct events on the stream
 }
 
 // account is the part of one sensor: what one side has and the other not.
@@ -54,7 +52,7 @@ func (f *faults) add(format string, args ...any) {
 }
 
 func newLedger() *ledger {
-	return &ledger{accounts: map[string]*account{}, ids: map[string]uint64{}}
+	return &ledger{accounts: map[string]*account{}, ids: recentIDs{places: map[string]uint64{}}}
 }
 
 func (l *ledger) accountLocked(sensor string) *account {
@@ -100,15 +98,12 @@ func (l *ledger) addSeen(e *streamEvent) {
 	if e.ID != e.messageID {
 		l.foreign.add("%s: event %s carries message id %q", e.subject, e.ID, e.messageID)
 	}
-	if first, again := l.ids[e.ID]; again {
+	if first, again := l.ids.add(e.ID, e.sequence); again {
 		l.twice.add("%s: event %s is on the stream as %d and as %d", e.subject, e.ID, first, e.sequence)
 		return
 	}
-	l.ids[e.ID] = e.sequence
-	l.totals.seen++
 	switch {
-	case e.Data.Notice != nil:
-		l.totals.notices++
+	case e.Data.Notice != nil: // the gateway's own
 	case e.Data.Alarm != nil:
 		a, edge := l.accountLocked(e.Subject), Edge{e.Data.Alarm.Code, e.Data.Alarm.Active}
 		if a.alarms[edge] > 0 {
@@ -125,11 +120,44 @@ func (l *ledger) addSeen(e *streamEvent) {
 	}
 }
 
+// recentIDs remembers where the newest events stand on the stream. A repeat of an older one is still found, as an event
+// that nobody sent.
+type recentIDs struct {
+	places map[string]uint64
+	order  []string
+	next   int
+}
+
+const maxIDs = 1 << 18
+
+// add remembers an id, or returns its first place when it is known already.
+func (r *recentIDs) add(id string, sequence uint64) (first uint64, again bool) {
+	if first, again = r.places[id]; again {
+		return first, true
+	}
+	r.places[id] = sequence
+	if len(r.order) < maxIDs {
+		r.order = append(r.order, id)
+		return 0, false
+	}
+	delete(r.places, r.order[r.next])
+	r.order[r.next] = id
+	r.next = (r.next + 1) % maxIDs
+	return 0, false
+}
+
 // outstanding is how many observations and alarms were sent and are not on the stream yet.
 func (l *ledger) outstanding() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open
+}
+
+// messages is how many messages were sent.
+func (l *ledger) messages() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return uint64(l.totals.messages)
 }
 
 // take removes the first of the values at a time that fits.

@@ -31,7 +31,7 @@ func testTown(seed uint64) *Town {
 }
 
 func TestSameSeedAndClockGiveTheSameMessages(t *testing.T) {
-	const count = 3000
+	const count = 1000
 	first, second, other := testTown(7).Batch(count), testTown(7).Batch(count), testTown(8).Batch(count)
 	same := 0
 	for i := range first {
@@ -84,7 +84,7 @@ func TestEverySensorReportsInEachRound(t *testing.T) {
 
 func TestNoIdentityComesTwice(t *testing.T) {
 	seen := map[string]bool{}
-	for _, message := range testTown(2).Batch(20000) {
+	for _, message := range testTown(2).Batch(10000) {
 		if identity := message.Expect.Identity; identity == "" || seen[identity] {
 			t.Fatalf("identity %q of %s comes twice", identity, message.Sensor)
 		}
@@ -95,7 +95,7 @@ func TestNoIdentityComesTwice(t *testing.T) {
 func TestTimesAreNearTheClock(t *testing.T) {
 	clock := stepping(20 * time.Millisecond)
 	town := NewTown(TownOptions{Clock: clock})
-	for range 20000 {
+	for range 5000 {
 		message := town.Next()
 		now := clock()
 		for _, o := range message.Expect.Observations {
@@ -129,7 +129,7 @@ func TestAlarmsAreRaisedAndClearedByTurns(t *testing.T) {
 
 func TestCountersNeverFall(t *testing.T) {
 	last := map[[2]string]float64{}
-	for _, message := range testTown(4).Batch(30000) {
+	for _, message := range testTown(4).Batch(10000) {
 		for _, name := range []string{"active_energy", "water_volume"} {
 			observations := message.Expect.Observations
 			if len(observations) == 0 {
