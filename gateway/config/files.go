@@ -4,12 +4,16 @@ import (
 	"errors"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"belfry/gateway/secret"
 )
 
-// checkFiles looks at the files that options name: secret.TLS, and every text whose key ends in "_file", a secret.
+// secretKeys are the keys of secret files whose names do not end in "_file".
+var secretKeys = []string{"credentials", "nkey_seed"}
+
+// checkFiles looks at the files that options name: secret.TLS, and every text whose key says that it is a secret file.
 // A secret that others can read stops the start; a file that cannot be read is left to who needs it.
 func (l *loader) checkFiles(d *document, path string, options any) {
 	l.checkFilesOf(d, path, reflect.ValueOf(options).Elem())
@@ -29,7 +33,7 @@ func (l *loader) checkFilesOf(d *document, path string, options reflect.Value) {
 		switch {
 		case field.Kind() == reflect.Struct:
 			l.checkFilesOf(d, join(path, key), field)
-		case field.Kind() == reflect.String && strings.HasSuffix(key, "_file"):
+		case field.Kind() == reflect.String && (strings.HasSuffix(key, "_file") || slices.Contains(secretKeys, key)):
 			l.checkSecret(d, join(path, key), field.String())
 		}
 	}

@@ -12,7 +12,7 @@ const withSecrets = `
 gateway: mairie
 town: {name: Exemple, commune: "99001", owner: "219900016"}
 event_key: secrets/event.key
-nats: {url: "nats://127.0.0.1:4222"}
+nats: {servers: ["nats://127.0.0.1:4222"], stream: TOWN}
 sources:
   - name: lorawan
     kind: chirpstack
@@ -102,8 +102,8 @@ func TestFilesThatAreNoConfigurationAreNamed(t *testing.T) {
 		"sheet of Windows-1252": {func(t *testing.T, dir string) { appendTo(t, dir+"/sensors/bins.csv", "caf\xe9,\n") },
 			"sensors/bins.csv:5:4: byte 0xE9 is not UTF-8 (save the file as UTF-8)\n"},
 		"UTF-16":       {func(t *testing.T, dir string) { write(t, dir+"/belfry.yaml", "\xff\xfeg\x00") }, "belfry.yaml:1:1: byte 0xFF is not UTF-8 (save the file as UTF-8)\n"},
-		"lost blocks":  {func(t *testing.T, dir string) { appendTo(t, dir+"/belfry.yaml", "\x00\x00") }, "belfry.yaml:12:1: a zero byte: the file is damaged or not a text\n"},
-		"control byte": {func(t *testing.T, dir string) { appendTo(t, dir+"/belfry.yaml", "\x01") }, "belfry.yaml:12:1: control characters are not allowed (value: 1)\n"},
+		"lost blocks":  {func(t *testing.T, dir string) { appendTo(t, dir+"/belfry.yaml", "\x00\x00") }, "belfry.yaml:13:1: a zero byte: the file is damaged or not a text\n"},
+		"control byte": {func(t *testing.T, dir string) { appendTo(t, dir+"/belfry.yaml", "\x01") }, "belfry.yaml:13:1: control characters are not allowed (value: 1)\n"},
 		"pipe": {func(t *testing.T, dir string) { must(t, syscall.Mkfifo(dir+"/sensors/pipe.csv", 0o600)) },
 			"sensors/pipe.csv: not a regular file\n"},
 		"sensors is a file": {func(t *testing.T, dir string) { must(t, os.RemoveAll(dir+"/sensors")); write(t, dir+"/sensors", "id") },

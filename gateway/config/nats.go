@@ -7,7 +7,6 @@ import (
 )
 
 func (l *loader) checkNATS(d *document, options forward.Options) {
-	l.config.NATS = options
 	d.blame("nats", options.Check(), func(err error) (string, error) {
 		if option, ok := errors.AsType[*forward.OptionError](err); ok {
 			return option.Key, option.Err
@@ -15,4 +14,6 @@ func (l *loader) checkNATS(d *document, options forward.Options) {
 		return "", err
 	})
 	l.checkFiles(d, "nats", &options)
+	options.ClientName, options.Prefix, options.Dir = l.config.Gateway, l.config.Prefix, l.dir
+	l.config.NATS = options
 }

@@ -15,7 +15,7 @@ var sizeUnits = []struct {
 	bytes float64
 }{
 	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-	{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
+	{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, // last: all end in it
 }
 
 // UnmarshalText reads "512MiB", "1.5 GiB" or "20GB".
