@@ -21,9 +21,10 @@ func (d *dingtekBin) live(m moment) []report {
 		port: 3, payload: d.frame(),
 		levels: map[string]bool{
 			"container_full": d.full(), "container_fire": !d.fire.IsZero(), "container_tipped": !d.tilt.IsZero(),
+			"battery_low": d.low(),
 		},
 		observations: []Observation{{Values: map[string]float64{
-			"fill_distance": float64(d.distance()), "container_temperature": math.Round(d.temperature),
+			"fill_distance": float64(d.distance()), "container_temperature": math.Round(d.temperature), "tilt": float64(d.angle),
 		}}},
 	}}
 }
@@ -31,7 +32,7 @@ func (d *dingtekBin) live(m moment) []report {
 // frame is the message of 17 bytes, without a position.
 func (d *dingtekBin) frame() []byte {
 	const heartbeat, alarm = 0x01, 0x02
-	flags := [2]byte{nibbles(d.full(), !d.fire.IsZero()), nibbles(!d.tilt.IsZero(), d.voltage < 3)}
+	flags := [2]byte{nibbles(d.full(), !d.fire.IsZero()), nibbles(!d.tilt.IsZero(), d.low())}
 	kind := byte(heartbeat)
 	if flags != d.flags {
 		kind, d.flags = alarm, flags
@@ -42,6 +43,8 @@ func (d *dingtekBin) frame() []byte {
 	frame = binary.BigEndian.AppendUint16(frame, d.sent)
 	return append(frame, 0x00, 0x81)
 }
+
+func (d *dingtekBin) low() bool { return d.voltage < 3 }
 
 // nibbles puts two flags into the halves of a byte.
 func nibbles(high, low bool) uint8 {

@@ -40,7 +40,9 @@ func (j *jsonBin) live(m moment) []report {
 	}
 	return []report{{
 		payload: payload, identity: state.ID,
-		levels: map[string]bool{"container_fire": state.Fire, "container_tipped": state.Tilt},
+		levels: map[string]bool{
+			"container_fire": state.Fire, "container_tipped": state.Tilt, "container_full": state.Level > 90, "battery_low": state.Voltage < 3.2,
+		},
 		observations: []Observation{{Time: state.Time, Values: map[string]float64{
 			"fill_level": float64(state.Level), "fill_distance": float64(state.Distance),
 			"container_temperature": state.Temperature, "battery_voltage": state.Voltage,

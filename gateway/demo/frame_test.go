@@ -46,13 +46,13 @@ func uplinkOf(t *testing.T, m *Message) (decoders.Uplink, bool) {
 // fieldOf is the decoder's name for what the town publishes.
 var fieldOf = map[string]string{
 	"dim_level": "dimming_level", "lamp_on": "lamp_on", "active_energy": "active_energy", "active_power": "active_power",
-	"water_volume": "volume", "fill_distance": "level", "container_temperature": "temperature",
+	"water_volume": "volume", "fill_distance": "level", "container_temperature": "temperature", "tilt": "inclination",
 }
 
 // alarmField is the decoder's flag behind an alarm.
 var alarmField = map[string]string{
 	"lamp_failure": "lamp_failure", "water_leak": "leakage", "water_burst": "burst",
-	"container_full": "full", "container_fire": "fire", "container_tipped": "tilt",
+	"container_full": "full", "container_fire": "fire", "container_tipped": "tilt", "battery_low": "battery",
 }
 
 func TestDecodersReadWhatTheTownMeant(t *testing.T) {

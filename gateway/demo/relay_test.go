@@ -239,6 +239,7 @@ func (r *relay) plain(event wireEvent, payload []byte) []wireEvent {
 		"container_temperature": {Value: decoders.Number(state.Temperature)}, "battery_voltage": {Value: decoders.Number(state.Voltage)},
 	}
 	events := r.edge([]wireEvent{event}, "container_fire", state.Fire)
+	events = r.edge(events, "container_full", state.Level > 90)
 	return r.edge(events, "container_tipped", state.Tilt)
 }
 

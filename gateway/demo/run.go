@@ -39,9 +39,10 @@ const (
 	defaultRate    = 50
 	maxRate        = 5000 // above, the embedded broker drops what the gateway is slow to take
 
-	startTimeout = 20 * time.Second
-	stopTimeout  = 15 * time.Second
-	refresh      = time.Second
+	startTimeout  = 20 * time.Second
+	settleTimeout = time.Minute
+	stopTimeout   = 15 * time.Second
+	refresh       = time.Second
 )
 
 // Run shows the demo until Duration is over or ctx is done, then waits for everything that was sent to be on the stream.

@@ -108,7 +108,8 @@ func TestTimesAreNearTheClock(t *testing.T) {
 
 func TestAlarmsAreRaisedAndClearedByTurns(t *testing.T) {
 	active, cleared := map[[2]string]bool{}, map[string]int{}
-	for _, message := range testTown(3).Batch(60000) {
+	town := NewTown(TownOptions{Seed: 3, Clock: stepping(100 * time.Millisecond)})
+	for _, message := range town.Batch(12000) {
 		for _, edge := range message.Expect.Alarms {
 			key := [2]string{message.Sensor, edge.Code}
 			if active[key] == edge.Active {
