@@ -156,31 +156,77 @@ type Transaction interface {
 	Append(lane buffer.Lane, data []byte) buffer.Seq
 }
 
-// Build appends the uplink's events, or its quarantined message, and the change of its sensor's state.
+// Build appends the uplink's events, or its quarantined message, and the change of its sensor's state. An uplink that
+// Belfry itself stumbles over goes to quarantine, so that it cannot come back for ever.
 func (p *Prepared) Build(tx Transaction) error {
+	d := &draft{state: tx}
+	if err := p.draft(d); err != nil {
+		p.reject("build", err)
+		d = &draft{state: tx}
+		if err := p.draft(d); err != nil {
+			return err
+		}
+	}
+	d.commit(tx)
+	return nil
+}
+
+// draft builds in memory; a panic becomes an error.
+func (p *Prepared) draft(d *draft) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("fault in this program: %v", cause)
+		}
+	}()
 	if p.rejected != nil {
-		tx.Append(buffer.Quarantine, p.rejected.Append(nil))
+		d.append(buffer.Quarantine, p.rejected.Append(nil))
 		return nil
 	}
 	if p.Empty() {
 		return nil
 	}
-	state := loadSensorState(tx, p.sensor.Event.ID)
+	state := loadSensorState(d.state, p.sensor.Event.ID)
 	if p.identity == "" {
 		p.identity = "random:" + rand.Text()
 	}
 	edges := p.turn(state)
 	active := state.active()
 	for i := range p.samples {
-		p.appendObservation(tx, i, active)
+		p.draftObservation(d, i, active)
 	}
 	for i := range edges {
-		p.appendAlarm(tx, &edges[i])
+		p.draftAlarm(d, &edges[i])
 	}
 	if state.learn(p.uplink.Facts) || len(edges) > 0 {
-		return state.save(tx)
+		return state.save(d)
 	}
 	return nil
+}
+
+// draft is what a transaction will get, all of it or nothing.
+type draft struct {
+	state   Transaction // to read from
+	records []draftRecord
+	key     string // of the changed state
+	value   []byte
+}
+
+type draftRecord struct {
+	lane buffer.Lane
+	data []byte
+}
+
+func (d *draft) append(lane buffer.Lane, data []byte) {
+	d.records = append(d.records, draftRecord{lane, data})
+}
+
+func (d *draft) commit(tx Transaction) {
+	for _, record := range d.records {
+		tx.Append(record.lane, record.data)
+	}
+	if d.key != "" {
+		tx.SetState(d.key, d.value)
+	}
 }
 
 // turn applies the uplink's alarm levels to the sensor's state and returns the edges.
@@ -202,7 +248,7 @@ func (p *Prepared) turn(state *sensorState) []event.AlarmEdge {
 	return edges
 }
 
-func (p *Prepared) appendObservation(tx Transaction, i int, alarms []string) {
+func (p *Prepared) draftObservation(d *draft, i int, alarms []string) {
 	identity := p.identity
 	if len(p.samples) > 1 {
 		identity += fmt.Sprintf("#%d", i)
@@ -210,13 +256,13 @@ func (p *Prepared) appendObservation(tx Transaction, i int, alarms []string) {
 	s := &p.samples[i]
 	e := p.event(event.TypeObservation, identity, s)
 	e.Measurements, e.Alarms, e.Link, e.Flags = s.measurements, alarms, p.uplink.Link, s.flags
-	p.normaliser.append(tx, buffer.Normal, &e, p.sensor.Token)
+	d.append(buffer.Normal, p.normaliser.pack(&e, p.sensor.Token))
 }
 
-func (p *Prepared) appendAlarm(tx Transaction, edge *event.AlarmEdge) {
+func (p *Prepared) draftAlarm(d *draft, edge *event.AlarmEdge) {
 	e := p.event(event.TypeAlarm, p.identity+"!"+edge.Code, &p.samples[len(p.samples)-1])
 	e.Alarm = edge
-	p.normaliser.append(tx, buffer.Urgent, &e, p.sensor.Token)
+	d.append(buffer.Urgent, p.normaliser.pack(&e, p.sensor.Token))
 }
 
 func (p *Prepared) event(eventType, identity string, s *sample) event.Event {
@@ -236,10 +282,6 @@ func (n *Normaliser) envelope(source, eventType, identity string, received time.
 		ID: n.ids.ID(identity), Source: path, Type: eventType, Owner: n.Town.Owner, Commune: n.Town.Commune,
 		Time: received, Received: received, Clock: event.ClockGateway,
 	}
-}
-
-func (n *Normaliser) append(tx Transaction, lane buffer.Lane, e *event.Event, token string) {
-	tx.Append(lane, n.pack(e, token))
 }
 
 // pack returns the event as the buffer keeps it.

@@ -235,6 +235,23 @@ func TestStateThatCannotBeReadStartsAnew(t *testing.T) {
 	}
 }
 
+func TestUplinkThatTheProgramStumblesOverIsQuarantined(t *testing.T) {
+	n, tx := newTestNormaliser(t), &memory{}
+	uplink := Uplink{Device: "d1", Received: received, Payload: []byte{0x81}, Raw: []byte("raw")}
+	prepared := n.Prepare("radio", &uplink)
+	prepared.samples = nil // an alarm without a sample, which no decoder makes
+	prepared.uplink.Facts = map[string]string{"a": "b"}
+	if err := prepared.Build(tx); err != nil {
+		t.Fatal(err)
+	}
+	if len(tx.records) != 1 || tx.records[0].lane != buffer.Quarantine || len(tx.state) != 0 {
+		t.Fatalf("got %d records and state %v, want one record in quarantine and no state", len(tx.records), tx.state)
+	}
+	if q, err := event.ParseQuarantined(tx.records[0].data); err != nil || q.Stage != "build" || string(q.Raw) != "raw" {
+		t.Errorf("got %+v, %v", q, err)
+	}
+}
+
 func TestExpiredNoticeNamesWhatWasGivenUp(t *testing.T) {
 	n, tx := newTestNormaliser(t), &memory{}
 	take(t, n, tx, Uplink{Payload: []byte{1}})

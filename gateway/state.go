@@ -33,12 +33,12 @@ func loadSensorState(tx Transaction, id string) *sensorState {
 	return state
 }
 
-func (s *sensorState) save(tx Transaction) error {
+func (s *sensorState) save(d *draft) error {
 	packed, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("pack %s: %w", s.key, err)
 	}
-	tx.SetState(s.key, packed)
+	d.key, d.value = s.key, packed
 	return nil
 }
 
