@@ -33,7 +33,10 @@ const (
 //	record, record_unit, record_size (By), record_stored   channel n: the n-th part of a log; stored: as of the log's time
 //	log_length (By), log_value_size (By), log_spacing (s, min, h or d)
 func w1Configuration(payload []byte) (Output, error) {
-	var fields []Field
+	if err := checkRadioLength(payload); err != nil {
+		return Output{}, err
+	}
+	fields := make([]Field, 0, len(payload)+len(payload)/2)
 	rest := payload
 	for channel := 1; ; channel++ {
 		if len(rest) == 0 {

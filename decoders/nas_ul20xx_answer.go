@@ -18,6 +18,7 @@ func (f *nasFrame) answer() (Output, error) {
 	case f.err != nil:
 		return Output{}, f.err
 	case command == 0x00:
+		f.reserve(f.left() / 2 * 8)
 		f.drivers()
 		return f.output("driver_status")
 	case command == 0x01 || command == 0x09:

@@ -6,6 +6,16 @@ import (
 	"math"
 )
 
+// maxRadioBytes is the longest payload LoRaWAN carries (regional parameters, all bands).
+const maxRadioBytes = 242
+
+func checkRadioLength(payload []byte) error {
+	if len(payload) > maxRadioBytes {
+		return fmt.Errorf("%w: %d bytes, LoRaWAN carries at most %d", ErrMalformed, len(payload), maxRadioBytes)
+	}
+	return nil
+}
+
 // reader takes a little-endian payload apart from front to back. After its first error it returns zeros, so that a decoder
 // may read a whole part and look at err once.
 type reader struct {
