@@ -1,0 +1,290 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"belfry/gateway/secret"
+)
+
+const (
+	connectTimeout = 10 * time.Second
+	pingInterval   = 10 * time.Second // with 2 outstanding a black hole shows in under 30 s
+	ackTimeout     = 10 * time.Second
+	firstReconnect = 100 * time.Millisecond
+	maxReconnect   = 5 * time.Second
+	closeTimeout   = time.Second
+)
+
+// connection is the forwarder's view of its connection.
+type connection struct {
+	session  *session
+	starting bool
+	up       bool
+	before   bool      // was up before
+	failures int       // sessions that could not be started, in a row
+	retryAt  time.Time // to start a session
+	problem  error     // why it is not up
+}
+
+// session is one client, which connects again by itself until it is closed.
+type session struct {
+	nc        *nats.Conn
+	js        jetstream.JetStream
+	closed    chan struct{}
+	deniedAsk error // no permission to ask for messages
+}
+
+func (c *connection) alive() bool { return c.session != nil && c.up && c.session.nc.IsConnected() }
+
+// connect starts a client when there is none.
+func (f *forwarder) connect() {
+	c := &f.connection
+	if c.session != nil || c.starting || c.retryAt.After(f.now) {
+		return
+	}
+	c.starting = true
+	f.tasks.start(func(ctx context.Context) func() {
+		s, err := f.open(ctx)
+		return func() { f.opened(s, err) }
+	})
+}
+
+func (f *forwarder) opened(s *session, err error) {
+	c := &f.connection
+	c.starting = false
+	if err != nil {
+		f.sessionLost(err)
+		return
+	}
+	c.session, c.failures = s, 0
+	if s.nc.IsConnected() {
+		f.connected(s)
+	}
+}
+
+func (f *forwarder) sessionLost(err error) {
+	c := &f.connection
+	c.session, c.up, c.problem = nil, false, err
+	c.retryAt = f.now.Add(reconnectDelay(c.failures))
+	c.failures++
+	f.stream.prepared = false
+	f.doubtFlights()
+}
+
+// open makes a client that keeps trying; it fails only for what is wrong on this side, such as an unreadable file.
+func (f *forwarder) open(ctx context.Context) (*session, error) {
+	s := &session{closed: make(chan struct{})}
+	options, err := f.clientOptions(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	s.nc, err = nats.Connect(strings.Join(f.options.Servers, ","), options...)
+	if err != nil {
+		return nil, fmt.Errorf("nats.servers: %w", err)
+	}
+	s.js, err = jetstream.New(s.nc,
+		jetstream.WithPublishAsyncMaxPending(1<<20), // our own window is the limit
+		jetstream.WithPublishAsyncTimeout(ackTimeout),
+		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, msg *nats.Msg, ack *jetstream.PubAck) {
+			f.inbox.settle(outcome{msg: msg, seq: ack.Sequence})
+		}),
+		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, msg *nats.Msg, err error) {
+			f.inbox.settle(outcome{msg: msg, err: err})
+		}),
+	)
+	if err != nil {
+		s.nc.Close()
+		return nil, fmt.Errorf("nats.stream: %w", err)
+	}
+	return s, nil
+}
+
+func (f *forwarder) clientOptions(ctx context.Context, s *session) ([]nats.Option, error) {
+	o := f.options
+	options := []nats.Option{
+		nats.Name(o.ClientName),
+		nats.SetCustomDialer(dialer{ctx}),
+		nats.Timeout(connectTimeout),
+		nats.FlusherTimeout(connectTimeout),
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.MaxReconnects(-1),
+		nats.RetryOnFailedConnect(true),
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectBufSize(-1), // only our queue publishes again
+		nats.CustomReconnectDelay(reconnectDelay),
+		nats.ConnectHandler(func(*nats.Conn) { f.inbox.call(func() { f.connected(s) }) }),
+		nats.ReconnectHandler(func(*nats.Conn) { f.inbox.call(func() { f.connected(s) }) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { f.inbox.call(func() { f.disconnected(s, err) }) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { f.inbox.call(func() { f.connectFailed(s, err) }) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { f.inbox.call(func() { f.complained(s, err) }) }),
+		nats.ClosedHandler(func(*nats.Conn) { close(s.closed); f.inbox.call(func() { f.closed(s) }) }),
+	}
+	secured := o.TLS != secret.TLS{}
+	for _, server := range o.Servers {
+		secured = secured || strings.HasPrefix(server, "tls://")
+	}
+	if secured {
+		config, err := o.TLS.Config(o.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("nats.%w", err)
+		}
+		options = append(options, nats.Secure(config))
+	} else if !o.Plaintext {
+		options = append(options, nats.IgnoreDiscoveredServers()) // they may be other machines
+	}
+	auth, err := o.auth()
+	return append(options, auth...), err
+}
+
+func reconnectDelay(attempts int) time.Duration {
+	return jitter(min(firstReconnect<<min(attempts, 10), maxReconnect))
+}
+
+func (f *forwarder) connected(s *session) {
+	c := &f.connection
+	if c.session != s || c.up {
+		return
+	}
+	if c.before {
+		f.reconnects.Add(1)
+	}
+	c.up, c.before, c.problem = true, true, nil
+	s.deniedAsk = nil
+	f.stream.prepared, f.stream.retryAt = false, f.now
+}
+
+func (f *forwarder) disconnected(s *session, err error) {
+	c := &f.connection
+	if c.session != s {
+		return
+	}
+	if err == nil {
+		err = errors.New("connection lost")
+	}
+	c.up, c.problem = false, fmt.Errorf("nats.servers: %w", err)
+	f.stream.prepared = false
+	f.doubtFlights()
+}
+
+func (f *forwarder) connectFailed(s *session, err error) {
+	c := &f.connection
+	if c.session != s && !c.starting || c.up {
+		return
+	}
+	c.problem = fmt.Errorf("nats.servers: connect to %s: %w", strings.Join(f.options.Servers, ", "), err)
+	if isLogin(err) {
+		c.problem = fmt.Errorf("nats.%s: the server refused the login: %w", f.options.loginKey(), err)
+		if f.options.NkeySeed != "" && c.session == s {
+			// The public key is part of the client: a new seed file needs a new client.
+			f.sessionLost(c.problem)
+			f.discard(s)
+		}
+	}
+}
+
+// isLogin says whether the server turned us away because of who we are.
+func isLogin(err error) bool {
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, "authorization") || strings.Contains(text, "authentication") || strings.Contains(text, "account")
+}
+
+func (o Options) loginKey() string {
+	switch {
+	case o.Credentials != "":
+		return "credentials"
+	case o.NkeySeed != "":
+		return "nkey_seed"
+	case o.TokenFile != "":
+		return "token_file"
+	case o.User != "":
+		return "password_file"
+	}
+	return "user"
+}
+
+// complained takes errors that belong to no call: permissions, above all.
+func (f *forwarder) complained(s *session, err error) {
+	if f.connection.session != s {
+		return
+	}
+	direction, subject, ok := deniedTo(err)
+	problem := fmt.Errorf("nats.%s: no permission to publish to %q; let this user publish to %s.>", f.options.loginKey(), subject, f.options.Prefix)
+	switch {
+	case !ok:
+		f.log.Debug("NATS client", "err", err)
+	case direction == "Subscription":
+		f.pause.begin(f.now, fmt.Errorf("nats.%s: no permission to subscribe to %q, where acknowledgements come in; let this user subscribe to _INBOX.>", f.options.loginKey(), subject), byPublish)
+	case subject == getSubject(f.options.Stream):
+		s.deniedAsk = problem
+		f.pause.begin(f.now, problem, byAsk)
+	case strings.HasPrefix(subject, jetstream.DefaultAPIPrefix):
+		// prepare sees it as no answer
+	default:
+		f.deny(subject, problem)
+	}
+}
+
+func (f *forwarder) closed(s *session) {
+	if f.connection.session == s {
+		f.sessionLost(errors.New("nats.servers: the client closed its connection"))
+	}
+}
+
+// closeSession closes the client and waits until its goroutines are told.
+func (f *forwarder) closeSession() {
+	s := f.connection.session
+	if s == nil {
+		return
+	}
+	f.connection.session = nil
+	s.close()
+}
+
+// discard closes a client without holding up the loop.
+func (f *forwarder) discard(s *session) {
+	f.tasks.start(func(context.Context) func() {
+		s.close()
+		return func() {}
+	})
+}
+
+func (s *session) close() {
+	s.js.CleanupPublisher()
+	s.nc.Close()
+	select {
+	case <-s.closed:
+	case <-time.After(closeTimeout):
+	}
+}
+
+// dialer gives connections that are torn off when its context is done, whatever blocks on them.
+type dialer struct{ ctx context.Context } //nolint:containedctx // the client library has no context to hand over
+
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(d.ctx, connectTimeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &tornConn{Conn: conn, stop: context.AfterFunc(d.ctx, func() { conn.Close() })}, nil
+}
+
+type tornConn struct {
+	net.Conn
+	stop func() bool
+}
+
+func (c *tornConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
+}

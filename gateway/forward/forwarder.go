@@ -1,0 +1,254 @@
+package forward
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"belfry/buffer"
+	"belfry/gateway"
+)
+
+const (
+	grace            = 2 * time.Second // for acknowledgements at the end
+	maxInFlightBytes = 4 << 20
+	maxIdleSubjects  = 1 << 16 // remembered although nothing waits on them
+)
+
+// forwarder is the state of one Run. Only the goroutine of run touches it; everyone else goes through the inbox.
+type forwarder struct {
+	*NATS
+	store gateway.Store
+	inbox *inbox
+	tasks tasks
+	now   time.Time // of this turn of the loop
+
+	lanes    [2]lane // Urgent, Normal
+	subjects map[string]*subject
+	toAsk    [2]fifo[*subject] // listed, not sure of
+	runnable [2]fifo[*subject] // listed, ready to be published on
+	parked   map[*subject]struct{}
+	denied   map[*subject]struct{} // those with a problem
+	asks     int // questions under way
+
+	flights     map[*nats.Msg]*flight
+	flightBytes int
+	spare       []*flight
+
+	connection connection
+	stream     streamState
+	pause      pause
+	status     status
+}
+
+func newForwarder(n *NATS, store gateway.Store, ready func(error)) *forwarder {
+	f := &forwarder{
+		NATS: n, store: store, inbox: newInbox(),
+		subjects: map[string]*subject{}, parked: map[*subject]struct{}{}, denied: map[*subject]struct{}{},
+		flights: map[*nats.Msg]*flight{},
+		status: status{ready: ready, log: n.log},
+	}
+	f.tasks.inbox = f.inbox
+	for i := range f.lanes {
+		f.lanes[i] = lane{lane: buffer.Lane(i), next: store.PublishedUpTo(buffer.Lane(i)) + 1, largest: guessedSize}
+	}
+	return f
+}
+
+func (f *forwarder) run(ctx context.Context) {
+	// What must outlive ctx by the grace of the last acknowledgements hangs on this context; a connection that
+	// blocks in a write is torn off by it.
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer f.tasks.wait()
+	defer f.closeSession()
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(2*grace, cancel) })()
+	f.tasks.ctx = inner
+
+	f.loop(ctx)
+	f.advance()
+}
+
+func (f *forwarder) loop(ctx context.Context) {
+	var outcomes []outcome
+	var calls []func()
+	done := ctx.Done()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var end time.Time // when to stop waiting for acknowledgements
+	for {
+		f.now = time.Now()
+		outcomes, calls = f.inbox.take(outcomes)
+		for _, o := range outcomes {
+			f.settle(o)
+		}
+		clear(outcomes)
+		for _, call := range calls {
+			call()
+		}
+		f.advance()
+		if done == nil && (len(f.flights) == 0 || !f.now.Before(end)) {
+			return
+		}
+		appended := f.store.Appended() // before reading, so that nothing comes in between unseen
+		if done != nil {
+			f.connect()
+			f.prepare()
+			f.fill()
+			f.unpark()
+			f.pump()
+		}
+		f.report()
+		timer.Reset(f.nextTurn(done == nil, end))
+		select {
+		case <-done:
+			done, end = nil, time.Now().Add(grace)
+		case <-f.inbox.wake:
+		case <-appended:
+			f.lanes[buffer.Urgent].drained, f.lanes[buffer.Normal].drained = false, false
+		case <-timer.C:
+		}
+	}
+}
+
+// nextTurn says how long the loop may sleep when nothing happens.
+func (f *forwarder) nextTurn(stopping bool, end time.Time) time.Duration {
+	next := f.now.Add(time.Minute)
+	sooner := func(t time.Time) {
+		if t.After(f.now) && t.Before(next) {
+			next = t
+		}
+	}
+	if stopping {
+		sooner(end)
+	} else {
+		sooner(f.connection.retryAt)
+		sooner(f.stream.retryAt)
+		sooner(f.pause.until)
+		for i := range f.lanes {
+			sooner(f.lanes[i].retryAt)
+		}
+		for s := range f.parked {
+			sooner(s.retryAt)
+		}
+	}
+	return max(next.Sub(time.Now()), 0)
+}
+
+// advance tells the store how far each lane is dealt with without a gap.
+func (f *forwarder) advance() {
+	for i := range f.lanes {
+		if upTo, ok := f.lanes[i].advance(); ok {
+			f.store.Published(buffer.Lane(i), upTo)
+		}
+	}
+	f.inFlight.Store(uint64(len(f.flights)))
+}
+
+// subject finds or makes the state of a subject, and forgets idle ones when there are too many.
+func (f *forwarder) subject(name string) *subject {
+	s, ok := f.subjects[name]
+	if ok {
+		return s
+	}
+	if len(f.subjects) >= maxIdleSubjects {
+		f.forgetIdle()
+	}
+	s = &subject{name: name}
+	f.subjects[name] = s
+	return s
+}
+
+// forgetIdle drops an eighth of the subjects, as far as nothing waits on them; they are asked for again when needed.
+func (f *forwarder) forgetIdle() {
+	enough := maxIdleSubjects / 8
+	for name, s := range f.subjects {
+		if s.state == idle && s.queue.len() == 0 {
+			delete(f.subjects, name)
+			if enough--; enough == 0 {
+				return
+			}
+		}
+	}
+}
+
+// list puts a subject with waiting records where pump finds it.
+func (f *forwarder) list(s *subject) {
+	if s.queue.len() == 0 {
+		s.state = idle
+		return
+	}
+	s.state = listed
+	lane := s.head().record.Lane
+	if s.sure {
+		f.runnable[lane].push(s)
+	} else {
+		f.toAsk[lane].push(s)
+	}
+}
+
+// park keeps a subject back for a while, longer each time; the others go on.
+func (f *forwarder) park(s *subject, first, longest time.Duration, problem error) {
+	s.wait = min(max(2*s.wait, first), longest)
+	s.retryAt = f.now.Add(jitter(s.wait))
+	s.state = parked
+	if problem != nil {
+		s.problem = problem
+	}
+	f.parked[s] = struct{}{}
+}
+
+func (f *forwarder) unpark() {
+	for s := range f.parked {
+		if !s.retryAt.After(f.now) {
+			delete(f.parked, s)
+			f.list(s)
+		}
+	}
+}
+
+// finish is called when an item that is the head of its subject is stored or rejected.
+func (f *forwarder) finish(it *item) {
+	f.lanes[it.record.Lane].finish(it)
+	it.record.Data, it.body = nil, nil
+	if it.subject != nil {
+		it.subject.queue.pop()
+	}
+}
+
+// tasks are the few things that wait for someone else: questions to the stream, rejections, connecting. Their number is
+// bounded, and wait waits for all of them.
+type tasks struct {
+	ctx     context.Context //nolint:containedctx // of all tasks of one Run
+	inbox   *inbox
+	group   sync.WaitGroup
+	running int
+	waiting fifo[task]
+}
+
+// task does its work on a goroutine of its own; what it returns runs on the loop.
+type task func(ctx context.Context) (apply func())
+
+const maxTasks = 64
+
+func (t *tasks) start(work task) {
+	if t.running >= maxTasks {
+		t.waiting.push(work)
+		return
+	}
+	t.running++
+	t.group.Go(func() {
+		apply := work(t.ctx)
+		t.inbox.call(func() {
+			t.running--
+			apply()
+			if t.waiting.len() > 0 && t.running < maxTasks {
+				t.start(t.waiting.pop())
+			}
+		})
+	})
+}
+
+func (t *tasks) wait() { t.group.Wait() }

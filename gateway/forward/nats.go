@@ -1,0 +1,64 @@
+// Package forward publishes what the store holds to one JetStream stream: each record once, in order per subject,
+// whatever the connection, the server and the process do meanwhile.
+package forward
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+	"sync/atomic"
+
+	"belfry/gateway"
+)
+
+// NATS forwards to a JetStream stream.
+type NATS struct {
+	options Options
+	buffer  string // names the numbering of Belfry-Sequence in a header, see bufferName
+	log     *slog.Logger
+
+	published, rejected, retries, reconnects, conflicts, refused, asked atomic.Uint64
+	resolvedStored, resolvedMissing, inFlight, readErrors               atomic.Uint64
+}
+
+var _ gateway.Sink = (*NATS)(nil)
+
+// New returns a sink for checked options. It does no I/O.
+func New(o Options) (*NATS, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	return &NATS{options: o, buffer: bufferName(o.ClientName), log: o.Log}, nil
+}
+
+// bufferName tells our own messages on a stream from those of other gateways without naming the building.
+func bufferName(clientName string) string {
+	sum := sha256.Sum256([]byte("belfry buffer\x00" + clientName))
+	return hex.EncodeToString(sum[:4])
+}
+
+// Run forwards what the store holds until ctx is done. It never gives up.
+func (n *NATS) Run(ctx context.Context, store gateway.Store, ready func(error)) error {
+	f := newForwarder(n, store, ready)
+	f.run(ctx)
+	return nil
+}
+
+// Counters are totals since the start; in_flight is the number of messages on their way now.
+func (n *NATS) Counters() map[string]uint64 {
+	return map[string]uint64{
+		"published":                n.published.Load(),
+		"rejected":                 n.rejected.Load(),
+		"retries":                  n.retries.Load(),
+		"refused":                  n.refused.Load(),
+		"conflicts":                n.conflicts.Load(),
+		"asked":                    n.asked.Load(),
+		"unknown_resolved_stored":  n.resolvedStored.Load(),
+		"unknown_resolved_missing": n.resolvedMissing.Load(),
+		"reconnects":               n.reconnects.Load(),
+		"read_errors":              n.readErrors.Load(),
+		"in_flight":                n.inFlight.Load(),
+	}
+}

@@ -1,0 +1,226 @@
+package forward
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	contentTypeHeader = "Content-Type"
+	contentType       = "application/cloudevents+json"
+	sequenceHeader    = "Belfry-Sequence" // the record's number at this gateway
+	bufferHeader      = "Belfry-Buffer"   // whose numbering that is
+)
+
+// flight is one message on its way. It is used again only after the server answered for it: until then the client
+// library may still come back to its message.
+type flight struct {
+	msg      nats.Msg
+	item     *item
+	size     int
+	expected []string // value of the header that names the subject's last message
+}
+
+// publishOptions forbid the library to publish again by itself, which would reorder.
+var publishOptions = []jetstream.PublishOpt{jetstream.WithRetryAttempts(0)}
+
+// giveUpExpecting is how many refusals in a row, because somebody else publishes on the subject, make us publish without
+// naming the last message; only the stream's duplicate window protects that one message from a delayed copy of itself.
+const giveUpExpecting = 8
+
+// pump publishes and asks as much as may be under way, alarms first.
+func (f *forwarder) pump() {
+	for f.stream.prepared && f.pause.allows(f.now, len(f.flights)+f.asks) {
+		s := f.nextSubject()
+		if s == nil {
+			return
+		}
+		if s.sure {
+			f.publish(s)
+		} else {
+			f.ask(s)
+		}
+	}
+}
+
+func (f *forwarder) nextSubject() *subject {
+	mayPublish := len(f.flights) < f.options.Window && f.flightBytes < maxInFlightBytes
+	for lane := range f.lanes {
+		if f.asks < maxTasks/2 && f.toAsk[lane].len() > 0 {
+			return f.toAsk[lane].pop()
+		}
+		if mayPublish && f.runnable[lane].len() > 0 {
+			return f.runnable[lane].pop()
+		}
+	}
+	return nil
+}
+
+func (f *forwarder) publish(s *subject) {
+	it := s.head()
+	switch there, err := f.fetch(it); {
+	case err != nil:
+		f.status.read = err
+		f.park(s, readRetry, readRetry, nil)
+		return
+	case !there: // expired or damaged: the store has accounted for it
+		f.finish(it)
+		f.list(s)
+		return
+	}
+	if it.sent {
+		f.retries.Add(1)
+	}
+	flight := f.takeFlight(it)
+	s.state, it.sent = flying, true
+	f.flights[&flight.msg] = flight
+	f.flightBytes += flight.size
+	if _, err := f.connection.session.js.PublishMsgAsync(&flight.msg, publishOptions...); err != nil {
+		f.settle(outcome{msg: &flight.msg, err: err})
+	}
+}
+
+func (f *forwarder) takeFlight(it *item) *flight {
+	var fl *flight
+	if n := len(f.spare); n > 0 {
+		fl, f.spare = f.spare[n-1], f.spare[:n-1]
+	} else {
+		fl = &flight{expected: []string{""}}
+		fl.msg.Header = nats.Header{
+			contentTypeHeader:              {contentType},
+			bufferHeader:                   {f.buffer},
+			sequenceHeader:                 {""},
+			jetstream.MsgIDHeader:          {""},
+			jetstream.ExpectedStreamHeader: {f.options.Stream},
+		}
+	}
+	s := it.subject
+	fl.item, fl.size = it, len(it.body)
+	fl.msg.Subject, fl.msg.Data = s.name, it.body
+	fl.msg.Header[sequenceHeader][0] = strconv.FormatUint(uint64(it.record.Seq), 10)
+	fl.msg.Header[jetstream.MsgIDHeader][0] = it.id
+	if s.conflicts < giveUpExpecting {
+		// A copy of this message that was held up somewhere on the way and comes in after us is refused by this.
+		fl.expected[0] = strconv.FormatUint(s.last, 10)
+		fl.msg.Header[jetstream.ExpectedLastSubjSeqHeader] = fl.expected
+	} else {
+		delete(fl.msg.Header, jetstream.ExpectedLastSubjSeqHeader)
+	}
+	return fl
+}
+
+// land takes a flight out of the air; nil when it is not known any more.
+func (f *forwarder) land(msg *nats.Msg) *flight {
+	fl := f.flights[msg]
+	if fl != nil {
+		delete(f.flights, msg)
+		f.flightBytes -= fl.size
+	}
+	return fl
+}
+
+// settle deals with what became of one publish.
+func (f *forwarder) settle(o outcome) {
+	fl := f.land(o.msg)
+	if fl == nil {
+		return // its fate was already taken to be unknown
+	}
+	it, s := fl.item, fl.item.subject
+	fate := fateOf(o.err)
+	if fate.answered() {
+		fl.item = nil
+		fl.msg.Data = nil
+		f.spare = append(f.spare, fl)
+	}
+	switch fate {
+	case stored:
+		f.published.Add(1)
+		s.last, s.conflicts = o.seq, 0
+		f.forgive(s)
+		f.pause.end()
+		f.finish(it)
+		f.list(s)
+	case refusedForEver:
+		f.reject(it, f.sentence(o.err, s.name).Error())
+	case conflict:
+		f.conflicts.Add(1)
+		s.conflicts++
+		s.sure = false
+		if s.conflicts > 1 {
+			f.park(s, conflictWait, maxConflictWait, nil)
+		} else {
+			f.list(s)
+		}
+	case refusedForNow:
+		f.refused.Add(1)
+		f.pause.begin(f.now, f.sentence(o.err, s.name), byPublish)
+		f.stream.doubt(o.err)
+		f.list(s)
+	case unknown:
+		s.sure = false
+		switch {
+		case !f.connection.alive():
+			f.stream.prepared = false // until the connection is reported to be back
+		case errors.Is(o.err, jetstream.ErrAsyncPublishTimeout):
+			f.pause.begin(f.now, f.sentence(o.err, s.name), byPublish)
+		}
+		f.list(s)
+	}
+}
+
+// forgive ends the problem of a subject.
+func (f *forwarder) forgive(s *subject) {
+	s.wait = 0
+	if s.problem != nil {
+		s.problem = nil
+		delete(f.denied, s)
+	}
+}
+
+// deny parks the subject that the server does not let us publish on. Its records wait on disk.
+func (f *forwarder) deny(name string, problem error) {
+	s := f.subjects[name]
+	if s == nil || s.state != flying {
+		return
+	}
+	f.land(f.flightOf(s)) // the server dropped it, so no acknowledgement will come
+	f.refused.Add(1)
+	f.denied[s] = struct{}{}
+	f.park(s, deniedWait, maxDeniedWait, problem)
+	for _, it := range s.queue.all() {
+		if it.record.Data != nil {
+			f.lanes[it.record.Lane].leaveOnDisk(it)
+		}
+	}
+}
+
+func (f *forwarder) flightOf(s *subject) *nats.Msg {
+	for msg, fl := range f.flights {
+		if fl.item.subject == s {
+			return msg
+		}
+	}
+	return nil
+}
+
+// doubtFlights takes the fate of everything in flight to be unknown.
+func (f *forwarder) doubtFlights() {
+	for msg, fl := range f.flights {
+		f.land(msg)
+		s := fl.item.subject
+		s.sure = false
+		f.list(s)
+	}
+}
+
+// skipStored finishes the records at the head that the stream was seen to hold.
+func (f *forwarder) skipStored(s *subject) {
+	for s.queue.len() > 0 && s.head().record.Seq <= s.upTo && s.head().record.Lane == s.upToLane {
+		f.resolvedStored.Add(1)
+		f.published.Add(1)
+		f.finish(s.head())
+	}
+}

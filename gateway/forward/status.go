@@ -1,0 +1,64 @@
+package forward
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// status tells the gateway and the log how forwarding goes, each change once.
+type status struct {
+	ready func(error)
+	log   *slog.Logger
+	read  error // why the store could not be read
+
+	told bool
+	last string
+}
+
+// report works out the one thing that is most in the way.
+func (f *forwarder) report() {
+	err := f.connection.problem
+	if err == nil {
+		err = f.stream.problem
+	}
+	if err == nil {
+		err = f.pause.err
+	}
+	if err == nil && f.status.read != nil {
+		err = fmt.Errorf("read the buffer: %w", f.status.read)
+	}
+	if err == nil {
+		err = f.anyDenied()
+	}
+	if err == nil && !f.stream.prepared {
+		return // on the way, nothing to tell yet
+	}
+	f.status.tell(err)
+}
+
+func (f *forwarder) anyDenied() error {
+	for s := range f.denied {
+		if len(f.denied) > 1 {
+			return fmt.Errorf("%w (one of %d subjects)", s.problem, len(f.denied))
+		}
+		return s.problem
+	}
+	return nil
+}
+
+func (s *status) tell(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if s.told && s.last == text {
+		return
+	}
+	s.told, s.last = true, text
+	if err != nil {
+		s.log.Warn("forwarding held up", "err", err)
+	} else {
+		s.log.Info("forwarding")
+	}
+	s.ready(err)
+}
