@@ -3,9 +3,7 @@
 package buffer
 
 import (
-	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"time"
 )
@@ -108,35 +106,3 @@ type Stats struct {
 	LastCommit       time.Time
 	Failing          error // why the last commit failed, nil when it did not
 }
-
-// The methods of a Buffer, in the order a record meets them. (See the files of this package.)
-type api interface {
-	// Append queues groups for the next transaction and calls done once, on the writer's goroutine, when all of them
-	// are on disk or one of them is not. done must not block. Groups of one Append keep their order, Appends too.
-	// Append itself blocks only while too much is queued.
-	Append(ctx context.Context, groups []Group, done func(Outcome, error)) error
-	// Read returns up to limit records of a lane with a Seq of at least from, in order; none when there is no more.
-	// Damaged records are put into quarantine and left out. The records are the caller's.
-	Read(lane Lane, from Seq, limit int) ([]Record, error)
-	// Appended returns a channel that is closed at the next commit that adds records to Urgent or Normal.
-	Appended() <-chan struct{}
-	// Published says that all records of a lane up to and including upTo are stored on the far side. It returns at
-	// once; the mark is on disk with the next commit, at the latest after a second. Repeatable.
-	Published(lane Lane, upTo Seq)
-	// PublishedUpTo returns the mark of a lane.
-	PublishedUpTo(lane Lane) Seq
-	// Reject moves one record of Urgent or Normal to quarantine with the data given (which says why); it returns when
-	// that is on disk. The record itself counts as dealt with once Published passes it.
-	Reject(ctx context.Context, record Record, data []byte) error
-	// Drop removes records from quarantine for good; it returns when that is on disk.
-	Drop(ctx context.Context, seqs ...Seq) error
-	// State returns the committed value of a key, nil if there is none; it must not be changed.
-	State(key string) []byte
-	// EachState calls f with every committed key that begins with prefix, in no order.
-	EachState(prefix string, f func(key string, value []byte))
-	Stats() Stats
-	// Close commits what is queued and closes the files.
-	io.Closer
-}
-
-var _ api = (*Buffer)(nil)

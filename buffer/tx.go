@@ -1,3 +1,41 @@
 package buffer
 
-// (Tx: see api. Append(lane, data) Seq; State(key); SetState(key, value).)
+import "fmt"
+
+// Tx is what a Build sees: the state as the builds before it left it, and room for its own changes.
+type Tx struct {
+	batch *batch
+	mark  Mark  // for the first record
+	err   error // of a call that cannot return one
+}
+
+// Append stores a record and returns its number, which is final once the group is on disk.
+func (tx *Tx) Append(lane Lane, data []byte) Seq {
+	if limit := tx.batch.buffer.options.maxGroupBytes(); lane > Quarantine || len(data) > limit {
+		tx.err = fmt.Errorf("record of %d bytes for lane %d: over the limit of %d, or no such lane", len(data), lane, limit)
+		return 0
+	}
+	mark := tx.mark
+	tx.mark = Mark{}
+	return tx.batch.append(lane, mark, data)
+}
+
+// State returns the value of a key, nil if there is none; it must not be changed.
+func (tx *Tx) State(key string) []byte {
+	if isInternal(key) {
+		return nil
+	}
+	return tx.batch.get(key)
+}
+
+// SetState changes the value of a key; nil removes it. The value is copied.
+func (tx *Tx) SetState(key string, value []byte) {
+	if isInternal(key) || key == "" {
+		tx.err = fmt.Errorf("state key %q is reserved", key)
+		return
+	}
+	if value != nil {
+		value = append(make([]byte, 0, len(value)), value...)
+	}
+	tx.batch.set(key, value)
+}

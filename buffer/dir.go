@@ -1,0 +1,74 @@
+package buffer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const temporary = ".tmp"
+
+// syncDir makes the names in a folder durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// replaceFile gives a file new content, durably: at every moment it is either the old or the new.
+func replaceFile(path string, data []byte) error {
+	name := path + temporary
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(name, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// putAside renames a suspect file so that it is neither used nor lost, and returns its new name. No file is no error.
+func putAside(path string) (string, error) {
+	for i := 0; ; i++ {
+		name := path + ".bad"
+		if i > 0 {
+			name = fmt.Sprintf("%s.%d.bad", path, i)
+		}
+		if _, err := os.Lstat(name); err == nil {
+			continue
+		}
+		err := os.Rename(path, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+		return name, errors.Join(err, syncDir(filepath.Dir(path)))
+	}
+}
+
+// removeTemporary removes what a process that was killed while making a file left behind.
+func removeTemporary(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), temporary) {
+			errs = append(errs, os.Remove(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,46 @@
+//go:build unix
+
+package buffer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	lockTimeout = 2 * time.Second
+	lockRetry   = 50 * time.Millisecond
+)
+
+// lockDir makes this process the only one that uses a folder, until the file that it returns is closed. The file says
+// which process that is.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(lockRetry) {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
+		}
+		if time.Now().After(deadline) {
+			holder, _ := os.ReadFile(f.Name())
+			err = fmt.Errorf("%s is %w (pid %s)", dir, ErrLocked, strings.TrimSpace(string(holder)))
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+	// The number only helps people: a full disk must not keep us from starting.
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	}
+	return f, nil
+}

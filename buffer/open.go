@@ -1,0 +1,383 @@
+package buffer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// Buffer is a durable queue in a folder. All methods may be called at the same time, but not from Build, done or
+// Expired unless they say so.
+type Buffer struct {
+	options Options
+	log     *slog.Logger
+	lock    *os.File
+	epoch   uint64
+	opened  time.Time
+	before  time.Duration // running time when it was opened
+	queue   *queue
+	stopped chan struct{} // closed when the writer has ended
+
+	// mu guards what follows. Only the writer changes it (but for wanted, reported and the damage found by readers), so
+	// the writer reads it without the lock.
+	mu         sync.RWMutex
+	segments   []*segment // oldest first
+	head       *segment   // the newest, if it can be written; nil after a failure
+	state      map[string][]byte
+	counters   counters
+	gaps       map[string]gap // of state, by key
+	dropped    map[Seq]uint32 // of state: no longer in quarantine, and the segment
+	oldest     [2]time.Duration
+	failing    error
+	commits    uint64
+	commitTime time.Duration
+	lastCommit time.Time
+	appended   chan struct{} // nil while nobody waits
+	wanted     [2]Seq        // marks that are not committed yet
+	reported   map[string]bool
+	damaged    uint64
+	lastRead   [2]stored // the last record that Read returned
+
+	// The writer's own.
+	batch           batch
+	recent          *recentMarks
+	forgotten       []uint32 // segments that are gone and that state still knows
+	seenMarks       [2]Seq
+	lastNumber      uint32
+	full            bool
+	rolloverFailed  time.Time
+	quarantineSince time.Duration                   // when the oldest record in quarantine was stored; negative: unknown
+	commitHook      func(commit func() error) error // for tests: stands around bbolt's commit
+}
+
+var _ io.Closer = (*Buffer)(nil)
+
+// Open opens the buffer in a folder, or begins one. Damaged files are renamed and reported, and do not keep it from
+// opening; only a folder that is in use or cannot be written does.
+func Open(options Options) (*Buffer, error) {
+	options, err := options.complete()
+	if err != nil {
+		return nil, fmt.Errorf("open buffer: %w", err)
+	}
+	b := &Buffer{
+		options: options, log: options.Log, opened: time.Now(),
+		queue: newQueue(options.CommitDelay), stopped: make(chan struct{}),
+		state: make(map[string][]byte), gaps: make(map[string]gap), dropped: make(map[Seq]uint32),
+		reported: make(map[string]bool), recent: newRecentMarks(), quarantineSince: -1,
+	}
+	if err := b.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open buffer: %w", err), b.closeFiles())
+	}
+	go b.run() // Close waits for it
+	return b, nil
+}
+
+func (b *Buffer) open() error {
+	dir := b.options.Dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if b.lock, err = lockDir(dir); err != nil {
+		return err
+	}
+	if err := removeTemporary(dir); err != nil {
+		return err
+	}
+	entries, err := b.findSegments()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		b.segments = append(b.segments, newSegment(dir, e, b.sizes()))
+		b.lastNumber = max(b.lastNumber, e.Number)
+	}
+	lost, err := b.openNewest()
+	if err != nil {
+		return err
+	}
+	b.restoreState()
+	if len(entries) > 0 { // if the state is lost, what was before the oldest segment is still known to be done with
+		for lane := range b.counters.done {
+			b.counters.done[lane] = max(b.counters.done[lane], entries[0].Starts[lane])
+			b.counters.stored[lane] = max(b.counters.stored[lane], b.counters.done[lane])
+		}
+	}
+	b.forgetUnknown()
+	if err := b.writeHead(lost); err != nil {
+		return err
+	}
+	b.restoreMarks()
+	for lane := range b.oldest {
+		b.findOldest(Lane(lane))
+	}
+	return nil
+}
+
+func (b *Buffer) sizes() sizes {
+	return sizes{segment: b.options.SegmentSize, alloc: b.options.allocSize()}
+}
+
+// findSegments reads the manifest, or if that cannot be used takes the files that are there.
+func (b *Buffer) findSegments() ([]entry, error) {
+	dir := b.options.Dir
+	files, err := listSegments(dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err := readManifest(dir)
+	switch {
+	case err == nil:
+		b.epoch = m.Epoch + 1
+		return b.complete(m.Segments, files), nil
+	case errors.Is(err, fs.ErrNotExist) && len(files) == 0:
+		b.epoch = 1
+		return nil, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrCorrupt):
+		b.log.Error("buffer takes its segments from the folder", "err", err)
+		b.damaged++
+		if _, err := putAside(filepath.Join(dir, manifestName)); err != nil {
+			return nil, err
+		}
+		return b.describe(files), nil
+	default:
+		return nil, err
+	}
+}
+
+// complete adds files that the manifest does not know yet: made, but not used before the process ended.
+func (b *Buffer) complete(known, files []entry) []entry {
+	newest := uint32(0)
+	for _, e := range known {
+		newest = max(newest, e.Number)
+	}
+	unused := slices.DeleteFunc(files, func(e entry) bool { return e.Number <= newest })
+	return closeEntries(append(known, b.describe(unused)...))
+}
+
+// describe completes entries that come from file names with what is in the files.
+func (b *Buffer) describe(files []entry) []entry {
+	for i, e := range files {
+		s := newSegment(b.options.Dir, e, b.sizes())
+		if s.reopen() == nil {
+			files[i].Starts, files[i].Created = s.onDisk.Starts, s.onDisk.Created
+		} else if i > 0 {
+			files[i].Starts, files[i].Created = files[i-1].Starts, files[i-1].Created
+		}
+		_ = s.close()
+	}
+	return closeEntries(files)
+}
+
+// closeEntries says where segments end that were not closed in order: where the next begins.
+func closeEntries(entries []entry) []entry {
+	for i := range len(entries) - 1 {
+		if e, next := &entries[i], entries[i+1]; !e.Closed || e.Last >= next.First {
+			e.Last, e.Ends, e.Closed = next.First-1, next.Starts, true
+		}
+	}
+	return entries
+}
+
+// lostSegment is a segment that should be there and cannot be used.
+type lostSegment struct {
+	entry
+	newest bool
+	err    error
+}
+
+// openNewest opens the two newest segments, the last for writing, and looks whether the others are there. Those that
+// cannot be used are put aside and returned.
+func (b *Buffer) openNewest() (lost []lostSegment, err error) {
+	last := len(b.segments) - 1
+	kept := b.segments[:0]
+	for i, s := range b.segments {
+		s.size, err = fileSize(s.path)
+		if err == nil && s.size == 0 {
+			err = fmt.Errorf("%w: missing or empty", ErrCorrupt)
+		}
+		if s.writing = i == last && !s.Closed; err == nil && i >= last-1 {
+			err = s.reopen()
+		}
+		switch {
+		case errors.Is(err, errNewer):
+			b.log.Error("buffer leaves a segment alone", "file", filepath.Base(s.path), "err", err)
+			s.newer = true
+			lost = append(lost, lostSegment{s.entry, i == last, err})
+		case err != nil && !isDamage(err):
+			return nil, err
+		case err != nil:
+			lost = append(lost, lostSegment{s.entry, i == last, err})
+			continue
+		case s.writing:
+			b.head = s
+		}
+		kept = append(kept, s)
+	}
+	clear(b.segments[len(kept):])
+	b.segments = kept
+	return lost, nil
+}
+
+// isDamage tells errors that are about what is in a file from those that have another cause and may go away.
+func isDamage(err error) bool {
+	var number syscall.Errno
+	switch {
+	case errors.Is(err, ErrCorrupt), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EIO):
+		return true
+	case errors.Is(err, errNewer), errors.Is(err, bolterrors.ErrTimeout), errors.Is(err, errGone):
+		return false
+	}
+	return !errors.As(err, &number)
+}
+
+// restoreState reads the newest complete snapshot and what the commits since changed.
+func (b *Buffer) restoreState() {
+	from := len(b.segments)
+	for from > 0 {
+		from--
+		clear(b.state)
+		if b.segments[from].newer {
+			continue
+		}
+		err := b.segments[from].loadSnapshot(b.setState)
+		if err == nil {
+			break
+		}
+		b.damaged++
+		b.log.Error("buffer takes the state from an older segment", "file", filepath.Base(b.segments[from].path), "err", err)
+	}
+	for _, s := range b.segments[from:] {
+		if s.newer {
+			continue
+		}
+		damaged, err := s.replay(b.setState)
+		if damaged > 0 || err != nil {
+			b.damaged += max(1, uint64(damaged))
+			b.log.Error("buffer lost changes of its state", "file", filepath.Base(s.path), "entries", damaged, "err", err)
+		}
+	}
+	if value := b.state[keyCounters]; value != nil && !b.counters.decode(value) {
+		b.log.Error("buffer lost its counters")
+	}
+	b.before = b.counters.running
+	b.wanted = b.counters.marks
+	for lane := range b.oldest {
+		b.oldest[lane] = -1
+	}
+}
+
+// forgetUnknown finds what the state says of segments that are not there.
+func (b *Buffer) forgetUnknown() {
+	known := make(map[uint32]bool)
+	for _, s := range b.segments {
+		known[s.Number] = true
+	}
+	for key := range b.state {
+		if len(key) == len(prefixInfo)+4 && key[:len(prefixInfo)] == prefixInfo {
+			if number := decodeNumber([]byte(key[len(prefixInfo):])); !known[number] {
+				b.forgotten = append(b.forgotten, number)
+			}
+		}
+	}
+}
+
+// writeHead continues the newest segment or begins one, and accounts for lost segments.
+func (b *Buffer) writeHead(lost []lostSegment) error {
+	if n := len(b.segments); n > 0 {
+		newest := b.segments[n-1]
+		b.counters.lastSeq = max(b.counters.lastSeq, newest.First-1)
+		if b.head != nil {
+			b.head.Last, b.head.Ends = b.counters.lastSeq, b.counters.stored
+		}
+	}
+	for i := range lost {
+		b.skip(&lost[i])
+	}
+	if b.head == nil {
+		if err := b.replaceHead(); err != nil {
+			return err
+		}
+	} else if err := b.writeManifest(); err != nil {
+		return err
+	}
+	for _, l := range lost {
+		if err := b.lose(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restoreMarks reads the marks of the newest records in the last two segments.
+func (b *Buffer) restoreMarks() {
+	type seen struct {
+		seq  Seq
+		mark Mark
+	}
+	var found []seen
+	for _, s := range b.segments[max(0, len(b.segments)-2):] {
+		if s.newer {
+			continue
+		}
+		for lane := Urgent; lane <= Quarantine; lane++ {
+			n := 0
+			err := s.newest(bucketID(lane), func(r stored) bool {
+				if r.Mark != (Mark{}) && r.Seq <= s.Last {
+					found = append(found, seen{r.Seq, r.Mark})
+				}
+				n++
+				return n < RecentMarks
+			})
+			if err != nil {
+				b.log.Error("buffer lost marks", "file", filepath.Base(s.path), "err", err)
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b seen) int { return cmp.Compare(a.seq, b.seq) })
+	for _, f := range found {
+		b.recent.add(f.mark)
+	}
+}
+
+// running is the time that processes had the buffer open; the wall clock has no part in it.
+func (b *Buffer) running() time.Duration { return b.before + time.Since(b.opened) }
+
+// Close commits what is queued and closes the files.
+func (b *Buffer) Close() error {
+	b.queue.close()
+	<-b.stopped
+	b.mu.Lock()
+	if b.appended != nil {
+		close(b.appended)
+		b.appended = nil
+	}
+	b.mu.Unlock()
+	return b.closeFiles()
+}
+
+func (b *Buffer) closeFiles() error {
+	var errs []error
+	for _, s := range b.segments {
+		s.mu.Lock()
+		s.gone = true
+		s.mu.Unlock()
+		errs = append(errs, s.close())
+	}
+	if b.lock != nil {
+		errs = append(errs, b.lock.Close())
+		b.lock = nil
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,214 @@
+package buffer
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+)
+
+// Appended returns a channel that is closed at the next commit that adds records to Urgent or Normal, and by Close.
+func (b *Buffer) Appended() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.appended == nil {
+		b.appended = make(chan struct{})
+	}
+	return b.appended
+}
+
+// Published says that all records of a lane up to and including upTo are stored on the far side. It returns at
+// once; the mark is on disk with the next commit, at the latest after a second. Repeatable.
+func (b *Buffer) Published(lane Lane, upTo Seq) {
+	if lane >= Quarantine {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wanted[lane] = max(b.wanted[lane], min(upTo, b.counters.lastSeq))
+}
+
+// PublishedUpTo returns the mark of a lane: what Published said, or where the buffer gave records up.
+func (b *Buffer) PublishedUpTo(lane Lane) Seq {
+	if lane >= Quarantine {
+		return 0
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return max(b.wanted[lane], b.counters.marks[lane])
+}
+
+// Reject moves one record of Urgent or Normal to quarantine with the data given (which says why); it returns when
+// that is on disk. The record itself counts as dealt with once Published passes it. Repeatable until then.
+func (b *Buffer) Reject(ctx context.Context, record Record, data []byte) error {
+	if record.Lane >= Quarantine {
+		return errLane(record.Lane)
+	}
+	g := gap{lane: record.Lane, first: record.Seq, last: record.Seq, records: 1}
+	return b.wait(ctx, func(tx *Tx) error {
+		bt := tx.batch
+		if bt.get(g.key()) != nil {
+			return nil
+		}
+		if tx.Append(Quarantine, data); tx.err == nil && g.last > bt.counters.marks[g.lane] {
+			bt.set(g.key(), g.encode())
+		}
+		return nil
+	})
+}
+
+// wait has the writer build one group at once and waits until it is on disk.
+func (b *Buffer) wait(ctx context.Context, build func(tx *Tx) error) error {
+	result := make(chan error, 1)
+	if err := b.queue.own(build, func(_ Outcome, err error) { result <- err }); err != nil {
+		return err
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// publish moves the marks of a batch to where Published wants them, and past records that are lost.
+func (bt *batch) publish() {
+	b := bt.buffer
+	b.mu.RLock()
+	wanted := b.wanted
+	b.mu.RUnlock()
+	for lane := Urgent; lane < Quarantine; lane++ {
+		if wanted[lane] > bt.counters.marks[lane] {
+			bt.advance(lane, wanted[lane], b.ordinalAt(lane, wanted[lane]), &bt.counters.published)
+		}
+		for bt.passLost(lane) {
+		}
+	}
+}
+
+// passLost moves the mark past a gap that begins right behind it.
+func (bt *batch) passLost(lane Lane) bool {
+	for _, g := range bt.buffer.gaps {
+		if g.lane == lane && g.lost && g.before == bt.counters.done[lane] && g.last > bt.counters.marks[lane] {
+			bt.advance(lane, g.last, g.before+g.records, &bt.counters.published)
+			return true
+		}
+	}
+	return false
+}
+
+// advance moves a mark to a sequence number, and to the ordinal of the newest record up to there. What it passes is
+// added to total, but for what is not there or was moved to quarantine.
+func (bt *batch) advance(lane Lane, mark Seq, ordinal uint64, total *uint64) {
+	c := &bt.counters
+	ordinal = max(ordinal, c.done[lane])
+	passed := ordinal - c.done[lane]
+	for key, g := range bt.buffer.gaps {
+		if g.lane != lane || g.last <= c.marks[lane] || g.last > mark {
+			continue
+		}
+		passed -= min(passed, g.records)
+		bt.away(g.first, g.records)
+		bt.set(key, nil)
+	}
+	c.marks[lane], c.done[lane] = mark, ordinal
+	*total += passed
+}
+
+// away notes that records before the marks were not published, so that they do not count as held.
+func (bt *batch) away(seq Seq, records uint64) {
+	segments := bt.buffer.segments
+	for i := len(segments) - 1; i >= 0; i-- {
+		if segments[i].First <= seq || i == 0 {
+			info := bt.infoOf(segments[i].Number)
+			info.away += records
+			bt.setInfo(segments[i].Number, info)
+			return
+		}
+	}
+}
+
+// ordinalAt returns the ordinal of the newest record of a lane up to seq. It is for the writer.
+func (b *Buffer) ordinalAt(lane Lane, seq Seq) uint64 {
+	if seq >= b.counters.lastSeq {
+		return b.counters.stored[lane]
+	}
+	ordinal := b.counters.done[lane]
+	for i := len(b.segments) - 1; i >= 0; i-- {
+		s := b.segments[i]
+		if s.First > seq {
+			continue
+		}
+		if seq >= s.Last || s.newer {
+			ordinal = max(ordinal, s.Ends[lane])
+		} else if found, _, err := s.around(bucketID(lane), seq); err == nil {
+			ordinal = max(ordinal, found, s.Starts[lane])
+		} else {
+			b.readFailed(s, err)
+			ordinal = max(ordinal, s.Starts[lane])
+		}
+		break
+	}
+	if lane == Urgent {
+		ordinal = max(ordinal, b.carriedOrdinal(seq))
+	}
+	return ordinal
+}
+
+// carriedOrdinal is ordinalAt for the urgent records that were carried.
+func (b *Buffer) carriedOrdinal(seq Seq) (ordinal uint64) {
+	for _, s := range b.segments {
+		if b.info(s.Number).carried == 0 {
+			continue
+		}
+		found, _, err := s.around(bucketCarried, seq)
+		if err != nil {
+			b.readFailed(s, err)
+		}
+		ordinal = max(ordinal, found)
+	}
+	return ordinal
+}
+
+func (b *Buffer) readFailed(s *segment, err error) {
+	if !errors.Is(err, errGone) {
+		b.log.Error("buffer cannot read a segment", "file", filepath.Base(s.path), "err", err)
+	}
+}
+
+// info returns the committed info of a segment. It is for the writer, or under mu.
+func (b *Buffer) info(number uint32) info { return decodeInfo(b.state[infoKey(number)]) }
+
+// findOldest notes when the oldest unpublished record of a lane was stored, as well as that is known without a search:
+// negative when there is none. It is for the writer.
+func (b *Buffer) findOldest(lane Lane) {
+	since := time.Duration(-1)
+	if b.counters.stored[lane] > b.counters.done[lane] {
+		since = b.sinceUnpublished(lane)
+	}
+	b.mu.Lock()
+	b.oldest[lane] = since
+	b.mu.Unlock()
+}
+
+func (b *Buffer) sinceUnpublished(lane Lane) time.Duration {
+	if lane == Urgent {
+		for _, s := range b.segments {
+			if b.info(s.Number).carriedLast > b.counters.marks[lane] {
+				if _, next, err := s.around(bucketCarried, b.counters.marks[lane]); err == nil && next.Seq > 0 {
+					return next.at
+				}
+			}
+		}
+	}
+	for _, s := range b.segments {
+		if s.Ends[lane] <= b.counters.done[lane] {
+			continue
+		}
+		if _, next, err := s.around(bucketID(lane), b.counters.marks[lane]); err == nil && next.Seq > 0 {
+			return next.at
+		}
+		return s.Created
+	}
+	return b.running()
+}

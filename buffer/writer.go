@@ -1,0 +1,309 @@
+package buffer
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// run is the writer: the only goroutine that changes files and committed state. Open starts it, Close waits for it.
+func (b *Buffer) run() {
+	defer close(b.stopped)
+	var items []item
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	tick := time.Now().Add(tidyInterval)
+	for {
+		now := time.Now()
+		if !now.Before(tick) {
+			tick = now.Add(tidyInterval)
+			b.tick()
+		}
+		var next time.Time
+		var ended bool
+		items, next, ended = b.queue.take(items[:0], now, tick)
+		if ended {
+			b.tick()
+			return
+		}
+		if len(items) > 0 {
+			b.process(items)
+			b.tidy()
+			clear(items)
+			continue
+		}
+		timer.Reset(time.Until(next))
+		select {
+		case <-b.queue.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// tick does what is due without anybody having appended.
+func (b *Buffer) tick() {
+	_ = b.commitOwn(func(*Tx) error { return nil }) // marks, or whether the disk works again; an error shows in Stats
+	b.tidy()
+}
+
+// process commits items, in as many transactions as it takes, and calls back.
+func (b *Buffer) process(items []item) {
+	for len(items) > 0 {
+		n := b.commit(items)
+		b.queue.acknowledge(n)
+		for i := range items[:n] {
+			items[i].finish()
+		}
+		b.queue.acknowledged()
+		items = items[n:]
+	}
+}
+
+func (i *item) finish() {
+	r := i.request
+	r.outcome.Stored += i.outcome.Stored
+	r.outcome.Duplicates += i.outcome.Duplicates
+	if r.err == nil {
+		r.err = i.err
+	}
+	if r.left--; r.left == 0 && r.done != nil {
+		r.done(r.outcome, r.err)
+	}
+}
+
+// commit makes the first items durable and returns how many it has dealt with. When the segment fails, the same groups
+// are built again, from the same state and with the same numbers, in a new one.
+func (b *Buffer) commit(items []item) int {
+	n, err := b.try(items)
+	if err != nil {
+		n, err = b.try(items)
+	}
+	if err == nil {
+		return n
+	}
+	for i := range items {
+		items[i].outcome, items[i].err = Outcome{}, err
+	}
+	return len(items)
+}
+
+// commitOwn commits one group of the buffer's own at once. It is for the writer.
+func (b *Buffer) commitOwn(build func(tx *Tx) error) error {
+	if err := b.rollover(); err != nil && b.head == nil {
+		return err
+	}
+	items := [1]item{{group: Group{Build: build}, internal: true}}
+	b.commit(items[:])
+	return items[0].err
+}
+
+// try builds a batch of the first items and writes it. After an error nothing has changed, but the segment is retired.
+func (b *Buffer) try(items []item) (n int, err error) {
+	if b.head == nil {
+		if err := b.replaceHead(); err != nil {
+			b.fail(err)
+			return 0, err
+		}
+	}
+	bt := &b.batch
+	bt.start(b, b.head)
+	bt.publish()
+	for ; n < len(items) && !bt.full(); n++ {
+		i := &items[n]
+		if b.full && !i.internal {
+			i.outcome, i.err = Outcome{}, ErrFull
+			continue
+		}
+		i.outcome, i.err = bt.build(&i.group)
+	}
+	if !bt.changed() {
+		return n, nil
+	}
+	bt.seal()
+	began := time.Now()
+	if err := b.head.write(bt, b.commitHook); err != nil {
+		err = fmt.Errorf("commit to %s: %w", filepath.Base(b.head.path), err)
+		b.retire(err)
+		return 0, err
+	}
+	b.apply(bt, time.Since(began))
+	return n, nil
+}
+
+// apply makes a batch that is on disk the committed state.
+func (b *Buffer) apply(bt *batch, took time.Duration) {
+	size, err := fileSize(bt.segment.path)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, key := range bt.order {
+		b.setState(key, bt.overlay[key])
+	}
+	b.counters = bt.counters
+	b.forgotten = b.forgotten[:0]
+	bt.segment.Last, bt.segment.Ends = bt.counters.lastSeq, bt.counters.stored
+	if err == nil {
+		bt.segment.size = size
+	}
+	for _, mark := range bt.marks {
+		b.recent.add(mark)
+	}
+	b.commits++
+	b.commitTime += took
+	b.lastCommit = time.Now()
+	b.failing = nil
+	for lane := range b.oldest {
+		if b.counters.stored[lane] > b.counters.done[lane] && b.oldest[lane] < 0 {
+			b.oldest[lane] = bt.at
+		}
+	}
+	if bt.arrivals && b.appended != nil {
+		close(b.appended)
+		b.appended = nil
+	}
+}
+
+// setState changes the committed state and what is derived from it.
+func (b *Buffer) setState(key string, value []byte) {
+	if value == nil {
+		delete(b.state, key)
+	} else {
+		b.state[key] = value
+	}
+	if !isInternal(key) {
+		return
+	}
+	switch key[:len(prefixGap)] {
+	case prefixGap:
+		delete(b.gaps, key)
+		if g, err := decodeGap(key, value); err == nil {
+			b.gaps[key] = g
+		}
+	case prefixDrop:
+		delete(b.dropped, dropSeq(key))
+		if value != nil {
+			b.dropped[dropSeq(key)] = decodeNumber(value)
+		}
+	}
+}
+
+// fail notes why the last commit failed.
+func (b *Buffer) fail(err error) {
+	b.mu.Lock()
+	first := b.failing == nil
+	b.failing = err
+	b.mu.Unlock()
+	if first {
+		b.log.Error("buffer cannot write", "err", err)
+	}
+}
+
+// retire gives up the segment whose commit failed: whatever that commit left in the file, it is read only up to the
+// last commit before.
+func (b *Buffer) retire(err error) {
+	old := b.head
+	b.mu.Lock()
+	b.head = nil
+	old.Closed = true
+	b.mu.Unlock()
+	b.fail(err)
+	old.mu.Lock()
+	old.writing = false
+	old.abandon(errors.Is(err, ErrCorrupt))
+	old.mu.Unlock()
+	if old.Commits == 0 && len(b.segments) > 1 {
+		b.removeSegment(old) // nothing in it but a copy of the state
+	} else if err := b.writeManifest(); err != nil {
+		b.log.Error("buffer cannot write its manifest", "err", err)
+	}
+}
+
+// replaceHead begins a new segment. The old one, if any, stays in use if that fails.
+func (b *Buffer) replaceHead() error {
+	e := entry{
+		Number: b.lastNumber + 1, First: b.counters.lastSeq + 1,
+		Starts: b.counters.stored, Created: b.running(),
+		Last: b.counters.lastSeq, Ends: b.counters.stored,
+	}
+	if held := (len(b.segments)); held > 0 {
+		e.Number = max(e.Number, b.segments[held-1].Number+1)
+	}
+	s, err := createSegment(b.options.Dir, e, b.sizes(), b.state)
+	if err != nil {
+		return err
+	}
+	b.lastNumber = e.Number
+	old := b.head
+	b.mu.Lock()
+	b.segments = append(b.segments, s)
+	b.head = s
+	if old != nil {
+		old.Closed = true
+	}
+	b.mu.Unlock()
+	if err := b.writeManifest(); err != nil {
+		b.mu.Lock()
+		b.segments = b.segments[:len(b.segments)-1]
+		b.head = old
+		if old != nil {
+			old.Closed = false
+		}
+		b.mu.Unlock()
+		return errors.Join(err, s.remove())
+	}
+	if old != nil {
+		return old.close()
+	}
+	return nil
+}
+
+// rollover begins a new segment when the newest is large or old enough.
+func (b *Buffer) rollover() error {
+	if b.head == nil {
+		return nil
+	}
+	hasRecords := b.head.Last >= b.head.First
+	large := b.head.data-b.head.base >= b.options.SegmentSize
+	old := hasRecords && b.running()-b.head.Created >= b.options.SegmentAge
+	if !large && !old || time.Since(b.rolloverFailed) < failedPause {
+		return nil
+	}
+	err := b.replaceHead()
+	if err != nil {
+		b.rolloverFailed = time.Now()
+		b.log.Error("buffer cannot begin a new segment", "err", err)
+	}
+	return err
+}
+
+func (b *Buffer) writeManifest() error {
+	m := manifest{Format: manifestFormat, Epoch: b.epoch}
+	for _, s := range b.segments {
+		m.Segments = append(m.Segments, s.entry)
+	}
+	return m.write(b.options.Dir)
+}
+
+// removeSegment deletes a segment whose records are not needed any more. A segment that the manifest names although
+// its file is gone is no loss if its records were done with.
+func (b *Buffer) removeSegment(s *segment) {
+	err := s.remove()
+	b.dropSegment(s)
+	if err = errors.Join(err, b.writeManifest()); err != nil {
+		b.log.Error("buffer cannot delete a segment", "file", filepath.Base(s.path), "err", err)
+	}
+}
+
+// dropSegment takes a segment off the list, and with the next commit what the state says of it.
+func (b *Buffer) dropSegment(s *segment) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept := make([]*segment, 0, len(b.segments))
+	for _, other := range b.segments {
+		if other != s {
+			kept = append(kept, other)
+		}
+	}
+	b.segments = kept
+	b.forgotten = append(b.forgotten, s.Number)
+}
