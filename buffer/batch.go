@@ -115,9 +115,6 @@ func (bt *batch) build(g *Group) (Outcome, error) {
 	if err == nil {
 		err = tx.err
 	}
-	if err == nil && bt.bytes-before.bytes > bt.buffer.options.maxGroupBytes() {
-		err = fmt.Errorf("group of %d bytes is over the limit of %d", bt.bytes-before.bytes, bt.buffer.options.maxGroupBytes())
-	}
 	if err != nil {
 		bt.rollback(before)
 		return Outcome{}, err

@@ -30,10 +30,14 @@ func (b *Buffer) tidy() {
 	}
 	for _, step := range []func() error{b.limitQuarantine, b.limitAge, b.limitSize, b.limitCarried} {
 		if err := step(); err != nil {
-			b.log.Error("buffer cannot keep its limits", "err", err)
+			if !b.overLimits {
+				b.log.Error("buffer cannot keep its limits", "err", err)
+			}
+			b.overLimits = true
 			return
 		}
 	}
+	b.overLimits = false
 }
 
 // noteMarks follows the marks with the age of what is not published yet.
@@ -184,7 +188,7 @@ func (b *Buffer) expire(s *segment, reason string) error {
 func (b *Buffer) expireNormal(s *segment, reason string) error {
 	q := scan{
 		bucket: bucketID(Normal), from: max(s.First, b.counters.marks[Normal]+1), to: s.Last,
-		limit: maxBatchRecords, room: maxBatchBytes,
+		limit: maxBatchRecords, room: b.options.chunkBytes(),
 	}
 	done, err := s.collect(&q)
 	if err != nil && !isDamage(err) {
@@ -229,7 +233,7 @@ func (b *Buffer) announce(tx *Tx, records []Record, reason string) {
 		b.log.Error("buffer gives up records unannounced", "reason", reason, "err", err)
 	}
 	for _, notice := range notices {
-		tx.Append(Urgent, notice)
+		tx.batch.append(Urgent, Mark{}, notice)
 	}
 }
 
@@ -323,7 +327,7 @@ func (b *Buffer) carryQuarantine(s *segment) error {
 	i := b.info(s.Number)
 	q := scan{
 		bucket: bucketID(Quarantine), from: max(i.quarantineLeft, b.counters.quarantineFloor) + 1, to: s.Last,
-		limit: maxBatchRecords, room: maxBatchBytes, skip: b.droppedFrom(s.Number),
+		limit: maxBatchRecords, room: b.options.chunkBytes(), skip: b.droppedFrom(s.Number),
 	}
 	done, err := s.collect(&q)
 	if err != nil && !isDamage(err) {
@@ -357,7 +361,7 @@ func (b *Buffer) carryQuarantine(s *segment) error {
 func (b *Buffer) carryUrgent(s *segment) error {
 	i := b.info(s.Number)
 	from := max(i.urgentLeft, b.counters.marks[Urgent]) + 1
-	q := scan{bucket: bucketCarried, from: from, to: min(i.carriedLast, s.Last), limit: maxBatchRecords, room: maxBatchBytes}
+	q := scan{bucket: bucketCarried, from: from, to: min(i.carriedLast, s.Last), limit: maxBatchRecords, room: b.options.chunkBytes()}
 	done, err := s.collect(&q)
 	if err == nil && done {
 		q.bucket, q.from, q.to = bucketID(Urgent), max(from, s.First), s.Last

@@ -48,6 +48,7 @@ type Buffer struct {
 	reported   map[string]bool
 	damaged    uint64
 	lastRead   [2]stored // the last record that Read returned
+	closed     bool
 
 	// The writer's own.
 	batch           batch
@@ -56,6 +57,7 @@ type Buffer struct {
 	seenMarks       [2]Seq
 	lastNumber      uint32
 	full            bool
+	overLimits      bool
 	rolloverFailed  time.Time
 	quarantineSince time.Duration                   // when the oldest record in quarantine was stored; negative: unknown
 	commitHook      func(commit func() error) error // for tests: stands around bbolt's commit
@@ -108,7 +110,7 @@ func (b *Buffer) open() error {
 		return err
 	}
 	b.restoreState()
-	if len(entries) > 0 { // if the state is lost, what was before the oldest segment is still known to be done with
+	if len(entries) > 0 && b.state[keyCounters] == nil { // the state is lost, but what was before the oldest segment is still known to be done with
 		for lane := range b.counters.done {
 			b.counters.done[lane] = max(b.counters.done[lane], entries[0].Starts[lane])
 			b.counters.stored[lane] = max(b.counters.stored[lane], b.counters.done[lane])
@@ -359,6 +361,7 @@ func (b *Buffer) Close() error {
 	b.queue.close()
 	<-b.stopped
 	b.mu.Lock()
+	b.closed = true
 	if b.appended != nil {
 		close(b.appended)
 		b.appended = nil

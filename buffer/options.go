@@ -64,5 +64,8 @@ func setDefault[T comparable](field *T, value T) {
 // this much more would pass its limit.
 func (o Options) allocSize() int { return int(min(1<<20, o.SegmentSize/8)) &^ (pageSize - 1) }
 
+// chunkBytes is about how much of a segment is carried or given up in one transaction.
+func (o Options) chunkBytes() int { return int(min(maxBatchBytes, o.SegmentSize/4)) }
+
 // maxGroupBytes bounds what one group may store, so that a batch always fits a segment.
 func (o Options) maxGroupBytes() int { return int(o.SegmentSize / 2) }

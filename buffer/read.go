@@ -8,9 +8,6 @@ import (
 	"sync"
 )
 
-// maxRetries bounds how often Read begins again.
-const maxRetries = 16
-
 // scans keeps the lists that scans fill, between calls.
 var scans = sync.Pool{New: func() any { return new(scan) }}
 
@@ -24,17 +21,22 @@ func (b *Buffer) Read(lane Lane, from Seq, limit int) ([]Record, error) {
 	if limit <= 0 {
 		return nil, nil
 	}
-	for range maxRetries {
+	for {
 		records, err := b.read(lane, from, limit)
 		if !errors.Is(err, errGone) {
 			return records, err
 		}
 		// A segment was deleted after it was chosen; what is still wanted of it was carried to another.
 	}
-	return nil, ErrClosed // so it is all of them
 }
 
 func (b *Buffer) read(lane Lane, from Seq, limit int) ([]Record, error) {
+	b.mu.RLock()
+	closed := b.closed
+	b.mu.RUnlock()
+	if closed {
+		return nil, ErrClosed
+	}
 	if lane == Quarantine {
 		records, err := b.readQuarantine(from, limit)
 		return plain(records), err

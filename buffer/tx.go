@@ -6,13 +6,19 @@ import "fmt"
 type Tx struct {
 	batch *batch
 	mark  Mark  // for the first record
+	bytes int   // appended
 	err   error // of a call that cannot return one
 }
 
 // Append stores a record and returns its number, which is final once the group is on disk.
 func (tx *Tx) Append(lane Lane, data []byte) Seq {
-	if limit := tx.batch.buffer.options.maxGroupBytes(); lane > Quarantine || len(data) > limit {
-		tx.err = fmt.Errorf("record of %d bytes for lane %d: over the limit of %d, or no such lane", len(data), lane, limit)
+	if lane > Quarantine {
+		tx.err = errLane(lane)
+		return 0
+	}
+	limit := tx.batch.buffer.options.maxGroupBytes()
+	if tx.bytes += maxOverhead + len(data); tx.bytes > limit {
+		tx.err = fmt.Errorf("group of more than %d bytes", limit)
 		return 0
 	}
 	mark := tx.mark

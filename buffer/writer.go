@@ -287,8 +287,8 @@ func (b *Buffer) writeManifest() error {
 // removeSegment deletes a segment whose records are not needed any more. A segment that the manifest names although
 // its file is gone is no loss if its records were done with.
 func (b *Buffer) removeSegment(s *segment) {
+	b.dropSegment(s) // first, so that a Read that finds it gone does not find it again
 	err := s.remove()
-	b.dropSegment(s)
 	if err = errors.Join(err, b.writeManifest()); err != nil {
 		b.log.Error("buffer cannot delete a segment", "file", filepath.Base(s.path), "err", err)
 	}
