@@ -5,5 +5,5 @@ import "embed"
 
 // Files are the built-in files, by their path below configs/.
 //
-//go:embed models schema demo
+//go:embed models/*.yaml schema demo
 var Files embed.FS

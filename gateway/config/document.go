@@ -122,6 +122,24 @@ func (d *document) at(path, message, hint string) {
 	}
 }
 
+// blame reports what the owner of some options finds wrong in them. key returns the key of one of its errors, below path.
+func (d *document) blame(path string, err error, key func(error) (string, error)) {
+	if err == nil {
+		return
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, each := range joined.Unwrap() {
+			d.blame(path, each, key)
+		}
+		return
+	}
+	below, cause := key(err)
+	if below != "" && path != "" && below[0] != '[' {
+		below = "." + below
+	}
+	d.at(path+below, cause.Error(), "")
+}
+
 // isFaulty says whether a key, or one that it stands in, already has a mistake.
 func (d *document) isFaulty(path string) bool {
 	for end := len(path); end > 0; end = strings.LastIndexAny(path[:end], ".[") {

@@ -41,6 +41,9 @@ func TestValidFolderBecomesACompleteConfig(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Config{}, "Sources", "Inventory", "Models", "NATS")); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
+	if got.NATS.ClientName != "mairie" || got.NATS.Prefix != "town" || got.NATS.Dir != dir || got.NATS.Stream != "TOWN" {
+		t.Errorf("got NATS %+v", got.NATS)
+	}
 	if len(got.Sources) != 1 || got.Sources[0].Name() != "lorawan" {
 		t.Errorf("got sources %v, want lorawan", got.Sources)
 	}
