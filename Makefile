@@ -33,8 +33,8 @@ vuln: ## known vulnerabilities in what is linked
 bench: ## benchmarks of every step, and one run of the whole way through Mosquitto and nats-server
 	scripts/bench
 
-crash: build ## kill the gateway at random points under load and compare; DURATION=30s
-	scripts/crash $(DURATION)
+crash: ## kill the gateway at random points under load and compare; COUNT=3 times
+	scripts/crash $(COUNT)
 
 fuzz: ## every fuzz target for FUZZTIME (default 5s)
 	scripts/fuzz $(FUZZTIME)

@@ -45,7 +45,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 // town is a configuration folder with bins, and the brokers round it.
 type town struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	broker string // address of the MQTT broker
 	nats   *demo.NATS
@@ -56,7 +56,7 @@ type town struct {
 const stream = "TOWN"
 
 // newTown writes the folder. NATS is prepared but stopped when absent.
-func newTown(t *testing.T, broker string, bins int, more string) *town {
+func newTown(t testing.TB, broker string, bins int, more string) *town {
 	t.Helper()
 	server, err := demo.StartNATS(demo.NATSOptions{Dir: t.TempDir()})
 	if err != nil {
@@ -95,7 +95,7 @@ func (w *town) write(name, content string) {
 func binID(i int) string  { return fmt.Sprintf("BIN-%04d", i) }
 func binEUI(i int) string { return fmt.Sprintf("70b3d5e75e%06x", i) }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -232,7 +232,7 @@ type publisher struct {
 	tokens []mqtt.Token
 }
 
-func newPublisher(t *testing.T, broker string) *publisher {
+func newPublisher(t testing.TB, broker string) *publisher {
 	t.Helper()
 	options := mqtt.NewClientOptions().AddBroker(broker).SetClientID("town").SetProtocolVersion(4).SetKeepAlive(60 * time.Second)
 	client := mqtt.NewClient(options)
@@ -249,7 +249,7 @@ func (p *publisher) send(topic string, body []byte) {
 }
 
 // flush waits until the broker has acknowledged everything that was sent.
-func (p *publisher) flush(t *testing.T) {
+func (p *publisher) flush(t testing.TB) {
 	t.Helper()
 	for _, token := range p.tokens {
 		if !token.WaitTimeout(60*time.Second) || token.Error() != nil {
@@ -313,7 +313,7 @@ func (w *town) read(want int) received {
 	return got
 }
 
-func (r *received) add(t *testing.T, m jetstream.Msg) {
+func (r *received) add(t testing.TB, m jetstream.Msg) {
 	t.Helper()
 	var body struct {
 		ID, Type, Subject string
@@ -543,7 +543,10 @@ func TestNothingIsLostWhenTheGatewayIsKilledWhileNATSIsAway(t *testing.T) {
 	gateway.stop(t)
 }
 
-func sourceReady(readyz string) bool {
+func sourceReady(readyz string) bool { return partReady(readyz, "source radio") }
+
+// partReady says whether an answer of /readyz has a part as ready.
+func partReady(readyz, name string) bool {
 	var body struct {
 		Parts []struct {
 			Name  string
@@ -554,9 +557,26 @@ func sourceReady(readyz string) bool {
 		return false
 	}
 	for _, part := range body.Parts {
-		if strings.HasPrefix(part.Name, "source ") {
+		if part.Name == name {
 			return part.Ready
 		}
 	}
 	return false
+}
+
+// residentMemory is the memory of a process in bytes, as Linux counts it.
+func residentMemory(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Skipf("needs /proc: %v", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int
+		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kib); err == nil {
+			return kib << 10
+		}
+	}
+	t.Fatal("no VmRSS in /proc/PID/status")
+	return 0
 }

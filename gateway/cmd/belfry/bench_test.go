@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"belfry/decoders"
+	"belfry/gateway/demo"
+	"belfry/gateway/gatewaytest"
+)
+
+// The benchmark runs three programs over the same messages, each in a process of its own: a paho subscriber that does
+// nothing, a pipeline of the same libraries without disk, promises or features, and Belfry. The first two are this test
+// binary, told so by its environment.
+const (
+	bareMode   = "BELFRY_BENCH_BARE" // "subscriber" or "pipeline"
+	bareBroker = "BELFRY_BENCH_BROKER"
+	bareNATS   = "BELFRY_BENCH_NATS"
+	bareCount  = "BELFRY_BENCH_COUNT"
+
+	benchMessages = 60_000
+	benchSensors  = 1000
+	benchClient   = "belfry-box-radio" // as Belfry calls itself, so that all use a session made the same way
+)
+
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(bareMode); mode != "" {
+		if err := runBare(mode); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// runBare is the whole of the two bare programs.
+func runBare(mode string) error {
+	count, err := strconv.Atoi(os.Getenv(bareCount))
+	if err != nil {
+		return err
+	}
+	handle := func(mqtt.Message) error { return nil }
+	flush := func() error { return nil }
+	if mode == "pipeline" {
+		connection, err := nats.Connect(os.Getenv(bareNATS))
+		if err != nil {
+			return err
+		}
+		defer connection.Close()
+		js, err := jetstream.New(connection, jetstream.WithPublishAsyncMaxPending(512))
+		if err != nil {
+			return err
+		}
+		handle = func(m mqtt.Message) error { return forwardBare(js, m.Payload()) }
+		flush = func() error { <-js.PublishAsyncComplete(); return nil }
+	}
+	done := make(chan error, 1)
+	seen := 0
+	options := benchOptions(os.Getenv(bareBroker)).SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+		if err := handle(m); err != nil {
+			done <- err
+		}
+		if seen++; seen == count {
+			done <- nil
+		}
+	})
+	client := mqtt.NewClient(options)
+	if token := client.Connect(); token.Wait() && token.Error() != nil {
+		return token.Error()
+	}
+	if err := <-done; err != nil {
+		return err
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	client.Disconnect(250)
+	return nil
+}
+
+// forwardBare reads four fields of a ChirpStack event, decodes its frame and publishes a small JSON of them.
+func forwardBare(js jetstream.JetStream, payload []byte) error {
+	var in struct {
+		DeduplicationID string `json:"deduplicationId"`
+		Time            time.Time
+		DeviceInfo      struct {
+			DevEUI string `json:"devEui"`
+		} `json:"deviceInfo"`
+		Data string
+	}
+	if err := json.Unmarshal(payload, &in); err != nil {
+		return err
+	}
+	frame, err := base64.StdEncoding.DecodeString(in.Data)
+	if err != nil || len(frame) < 9 {
+		return fmt.Errorf("frame of %d bytes: %w", len(frame), err)
+	}
+	out, err := json.Marshal(map[string]any{
+		"id": in.DeduplicationID, "time": in.Time, "device": in.DeviceInfo.DevEUI,
+		"distance": int(frame[5])<<8 | int(frame[6]), "temperature": frame[8],
+	})
+	if err != nil {
+		return err
+	}
+	_, err = js.PublishAsync("bare.99001.waste.observation."+in.DeviceInfo.DevEUI, out, jetstream.WithMsgID(in.DeduplicationID))
+	return err
+}
+
+func benchOptions(broker string) *mqtt.ClientOptions {
+	return mqtt.NewClientOptions().AddBroker(broker).SetClientID(benchClient).SetCleanSession(false).SetProtocolVersion(4)
+}
+
+// cost is what one run of a program took.
+type cost struct {
+	wall time.Duration
+	cpu  time.Duration
+	peak int64 // bytes
+}
+
+func (c cost) String() string {
+	return fmt.Sprintf("%8.0f events/s %6.1f µs CPU/event %6.1f MiB peak", benchMessages/c.wall.Seconds(),
+		float64(c.cpu.Microseconds())/benchMessages, float64(c.peak)/(1<<20))
+}
+
+func newCost(wall time.Duration, state *os.ProcessState) cost {
+	usage := state.SysUsage().(*syscall.Rusage)
+	return cost{wall, state.UserTime() + state.SystemTime(), usage.Maxrss << 10}
+}
+
+// preload makes a session that has every message waiting for it.
+func preload(b *testing.B, broker string) {
+	b.Helper()
+	client := mqtt.NewClient(benchOptions(broker))
+	wait := func(token mqtt.Token) {
+		b.Helper()
+		if !token.WaitTimeout(time.Minute) || token.Error() != nil {
+			b.Fatalf("prepare the session: %v", token.Error())
+		}
+	}
+	wait(client.Connect())
+	wait(client.Subscribe("application/+/device/+/event/+", 1, nil))
+	client.Disconnect(250)
+	publisher := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(broker).SetClientID("town").SetProtocolVersion(4))
+	wait(publisher.Connect())
+	defer publisher.Disconnect(250)
+	var last mqtt.Token
+	for n := range benchMessages {
+		topic, body := good(n%benchSensors, n)
+		last = publisher.Publish(topic, 1, false, body)
+		if n%1000 == 999 {
+			wait(last)
+		}
+	}
+	wait(last)
+}
+
+// benchBare runs one of the bare programs.
+func benchBare(b *testing.B, mode, broker, server string) cost {
+	b.Helper()
+	preload(b, broker)
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), bareMode+"="+mode, bareBroker+"="+broker, bareNATS+"="+server,
+		bareCount+"="+strconv.Itoa(benchMessages))
+	began := time.Now()
+	if out, err := command.CombinedOutput(); err != nil {
+		b.Fatalf("%s: %v\n%s", mode, err, out)
+	}
+	return newCost(time.Since(began), command.ProcessState)
+}
+
+// benchBelfry runs Belfry until every event is on the stream.
+func benchBelfry(b *testing.B, w *town) cost {
+	b.Helper()
+	preload(b, w.broker)
+	path, err := binary()
+	if err != nil {
+		b.Fatal(err)
+	}
+	connection, err := nats.Connect(w.nats.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer connection.Close()
+	js, err := jetstream.New(connection)
+	if err != nil {
+		b.Fatal(err)
+	}
+	before := stored(js)
+	command := exec.Command(path, "run", "--config", w.dir)
+	began := time.Now()
+	if err := command.Start(); err != nil {
+		b.Fatal(err)
+	}
+	for stored(js) < before+benchMessages {
+		if time.Since(began) > 2*time.Minute {
+			_ = command.Process.Kill()
+			b.Fatalf("after two minutes %d of %d events are on the stream", stored(js)-before, benchMessages)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	wall := time.Since(began)
+	_ = command.Process.Signal(syscall.SIGTERM)
+	if err := command.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	return newCost(wall, command.ProcessState)
+}
+
+// stored counts the messages on the stream; 0 while it is not there.
+func stored(js jetstream.JetStream) uint64 {
+	s, err := js.Stream(context.Background(), stream)
+	if err != nil {
+		return 0
+	}
+	return s.CachedInfo().State.Msgs
+}
+
+// BenchmarkWholeWay drains a backlog of ChirpStack events out of Mosquitto, with the number in flight raised to 1,000, into
+// nats-server with file storage. Each round runs all three programs, so that the ratios hold on a noisy machine.
+func BenchmarkWholeWay(b *testing.B) {
+	broker := gatewaytest.StartMosquitto(b, "max_inflight_messages 1000\nmax_queued_messages 0\n")
+	w := newTown(b, broker.Address(), benchSensors, "")
+	bare, err := demo.StartNATS(demo.NATSOptions{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(bare.Close)
+	connection, err := nats.Connect(bare.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer connection.Close()
+	js, err := jetstream.New(connection)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "BARE", Subjects: []string{"bare.>"}}); err != nil {
+		b.Fatal(err)
+	}
+	event := decoders.Native("dingtek-df702") // the frames must be good, or Belfry has less to do
+	if _, err := event(decoders.Uplink{Port: 3, Payload: frame(1)}); err != nil {
+		b.Fatal(err)
+	}
+	var subscriber, pipeline, belfry cost
+	rounds := 0
+	for b.Loop() {
+		rounds++
+		s, p, f := benchBare(b, "subscriber", broker.Address(), ""), benchBare(b, "pipeline", broker.Address(), bare.URL()), benchBelfry(b, w)
+		b.Logf("round %d\n  bare paho subscriber  %v\n  bare pipeline         %v\n  belfry                %v", rounds, s, p, f)
+		subscriber.add(s)
+		pipeline.add(p)
+		belfry.add(f)
+		if err := js.DeleteStream(b.Context(), "BARE"); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "BARE", Subjects: []string{"bare.>"}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(rounds*benchMessages)/belfry.wall.Seconds(), "events/s")
+	b.ReportMetric(float64(belfry.cpu.Microseconds())/float64(rounds*benchMessages), "µs-CPU/event")
+	b.ReportMetric(100*pipeline.wall.Seconds()/belfry.wall.Seconds(), "%-of-pipeline-events/s")
+	b.ReportMetric(100*belfry.cpu.Seconds()/pipeline.cpu.Seconds(), "%-of-pipeline-CPU")
+	b.ReportMetric(100*subscriber.wall.Seconds()/belfry.wall.Seconds(), "%-of-subscriber-events/s")
+	b.ReportMetric(float64(belfry.peak)/(1<<20), "peak-MiB")
+}
+
+func (c *cost) add(other cost) {
+	c.wall += other.wall
+	c.cpu += other.cpu
+	c.peak = max(c.peak, other.peak)
+}
