@@ -102,7 +102,11 @@ func (s *summary) String() string {
 		s.rate, short(s.p50), short(s.p99))
 }
 
+// short prints a duration to what matters; "-" when there was none.
 func short(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
 	if d < time.Second {
 		return d.Round(time.Millisecond).String()
 	}

@@ -62,7 +62,7 @@ func TestDecodersReadWhatTheTownMeant(t *testing.T) {
 		models[s.ID] = s.Model
 	}
 	raised, decoded := map[[2]string]bool{}, map[string]int{}
-	for range 10000 {
+	for range 6000 {
 		message := town.Next()
 		uplink, ok := uplinkOf(t, &message)
 		if !ok {

@@ -67,7 +67,7 @@ func judged(messages []Message, events []*streamEvent) (*ledger, *verdict) {
 
 func someMessages() []Message {
 	town := testTown(11)
-	return append(town.Batch(2000), town.Stranger())
+	return append(town.Batch(800), town.Stranger())
 }
 
 func TestFaultlessStreamIsAccepted(t *testing.T) {
@@ -76,7 +76,7 @@ func TestFaultlessStreamIsAccepted(t *testing.T) {
 	if err := v.err(); err != nil || l.outstanding() != 0 {
 		t.Fatalf("%d outstanding, %v", l.outstanding(), err)
 	}
-	if v.messages != 2001 || v.quarantined != 1 || v.observations < 2000 || v.alarms == 0 {
+	if v.messages != 801 || v.quarantined != 1 || v.observations < 2000 || v.alarms == 0 {
 		t.Errorf("counted %+v", v.totals)
 	}
 }

@@ -56,7 +56,7 @@ func (p *Publisher) Publish(ctx context.Context) error {
 	collected := make(chan error, 1)
 	giveUp, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	go func() { collected <- p.collect(giveUp, flights) }() // Publish waits for it below
+	go func() { collected <- p.collect(giveUp, client, flights) }() // Publish waits for it below
 	p.feed(ctx, client, flights)
 	close(flights)
 	timer := time.AfterFunc(drainTimeout, cancel)
@@ -96,7 +96,7 @@ func (p *Publisher) feed(ctx context.Context, client mqtt.Client, flights chan<-
 			continue
 		}
 		message := p.Next()
-		f := flight{message, client.Publish(message.Topic, 1, false, message.Payload)}
+		f := flight{message, publish(client, message)}
 		p.taken.Add(1)
 		published++
 		flights <- f // collect reads until the channel is closed
@@ -104,22 +104,12 @@ func (p *Publisher) feed(ctx context.Context, client mqtt.Client, flights chan<-
 }
 
 // collect waits for the acknowledgements, in order. After ctx is done it waits no longer, but still empties the channel.
-func (p *Publisher) collect(ctx context.Context, flights <-chan flight) error {
+func (p *Publisher) collect(ctx context.Context, client mqtt.Client, flights <-chan flight) error {
 	lost := 0
 	var cause error
 	for f := range flights {
-		select {
-		case <-f.token.Done():
-		case <-ctx.Done():
-		}
-		select {
-		case <-f.token.Done():
-			if err := f.token.Error(); err != nil {
-				lost, cause = lost+1, err
-				continue
-			}
-		default:
-			lost, cause = lost+1, context.DeadlineExceeded
+		if err := land(ctx, client, f); err != nil {
+			lost, cause = lost+1, err
 			continue
 		}
 		p.sent.Add(1)
@@ -131,4 +121,29 @@ func (p *Publisher) collect(ctx context.Context, flights <-chan flight) error {
 		return fmt.Errorf("publish to %s: %d messages were never acknowledged: %w", p.Server, lost, cause)
 	}
 	return nil
+}
+
+// land waits for the acknowledgement of one message. The client sends what it has stored again by itself, but gives up the
+// token of a message that it was writing when the connection broke: such a message is published once more.
+func land(ctx context.Context, client mqtt.Client, f flight) error {
+	for {
+		select {
+		case <-f.token.Done():
+		case <-ctx.Done():
+			return context.DeadlineExceeded
+		}
+		if f.token.Error() == nil {
+			return nil
+		}
+		select {
+		case <-time.After(10 * pace):
+		case <-ctx.Done():
+			return f.token.Error()
+		}
+		f.token = publish(client, f.message)
+	}
+}
+
+func publish(client mqtt.Client, m Message) mqtt.Token {
+	return client.Publish(m.Topic, 1, false, m.Payload)
 }

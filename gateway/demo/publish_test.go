@@ -3,41 +3,48 @@ package demo
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// listen collects what a broker hands out, by topic and payload.
-func listen(t *testing.T, broker *MQTT) func() map[string]int {
+// recorder notes what a broker accepts for its subscribers, by topic and payload.
+type recorder struct {
+	mochi.HookBase
+	mu    sync.Mutex
+	heard map[string]int
+}
+
+func (r *recorder) ID() string               { return "recorder" }
+func (r *recorder) Provides(event byte) bool { return event == mochi.OnPublish }
+
+// OnPublish is called before the broker acknowledges.
+func (r *recorder) OnPublish(_ *mochi.Client, p packets.Packet) (packets.Packet, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heard[p.TopicName+" "+string(p.Payload)]++
+	return p, nil
+}
+
+func (r *recorder) messages() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.heard)
+}
+
+// record starts a broker that notes what it accepts.
+func record(t *testing.T) (*MQTT, *recorder) {
 	t.Helper()
-	var mu sync.Mutex
-	heard := map[string]int{}
-	options := mqtt.NewClientOptions().AddBroker(broker.Address()).SetClientID("listener").SetProtocolVersion(4).SetCleanSession(false).
-		SetMaxReconnectInterval(100 * time.Millisecond).SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
-		mu.Lock()
-		defer mu.Unlock()
-		heard[m.Topic()+" "+string(m.Payload())]++
-	})
-	client := mqtt.NewClient(options)
-	if token := client.Connect(); !token.WaitTimeout(5*time.Second) || token.Error() != nil {
-		t.Fatalf("connect the listener: %v", token.Error())
+	broker, r := startMQTT(t), &recorder{heard: map[string]int{}}
+	if err := broker.broker.AddHook(r, nil); err != nil {
+		t.Fatal(err)
 	}
-	if token := client.Subscribe("#", 1, nil); !token.WaitTimeout(5*time.Second) || token.Error() != nil {
-		t.Fatalf("subscribe the listener: %v", token.Error())
-	}
-	t.Cleanup(func() { client.Disconnect(100) })
-	return func() map[string]int {
-		mu.Lock()
-		defer mu.Unlock()
-		copied := make(map[string]int, len(heard))
-		for message, count := range heard {
-			copied[message] = count
-		}
-		return copied
-	}
+	return broker, r
 }
 
 func eventually(t *testing.T, what string, condition func() bool) {
@@ -71,8 +78,7 @@ func startMQTT(t *testing.T) *MQTT {
 }
 
 func TestEveryMessageThatCountsAsSentIsWithTheBroker(t *testing.T) {
-	broker := startMQTT(t)
-	heard := listen(t, broker)
+	broker, recorder := record(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	const count = 1000
@@ -84,8 +90,10 @@ func TestEveryMessageThatCountsAsSentIsWithTheBroker(t *testing.T) {
 	if p.Count() != count || p.Taken() != count || len(sent) != count {
 		t.Fatalf("%d taken, %d counted, %d reported, want %d", p.Taken(), p.Count(), len(sent), count)
 	}
-	eventually(t, "all messages to be heard", func() bool { return len(heard()) == count })
-	for message, times := range heard() {
+	if len(recorder.messages()) != count {
+		t.Errorf("the broker has %d messages, want %d", len(recorder.messages()), count)
+	}
+	for message, times := range recorder.messages() {
 		if times != 1 {
 			t.Errorf("%s came %d times", message, times)
 		}
@@ -93,8 +101,7 @@ func TestEveryMessageThatCountsAsSentIsWithTheBroker(t *testing.T) {
 }
 
 func TestMessagesInFlightAreSentAgainUnchangedAfterAnOutage(t *testing.T) {
-	broker := startMQTT(t)
-	heard := listen(t, broker)
+	broker, recorder := record(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	const count = 3000
@@ -113,7 +120,9 @@ func TestMessagesInFlightAreSentAgainUnchangedAfterAnOutage(t *testing.T) {
 	if p.Count() != count {
 		t.Fatalf("%d of %d messages acknowledged", p.Count(), count)
 	}
-	eventually(t, "all messages to be heard", func() bool { return len(heard()) == count })
+	if len(recorder.messages()) != count {
+		t.Errorf("the broker has %d messages, want %d", len(recorder.messages()), count)
+	}
 }
 
 func TestPublisherKeepsItsRate(t *testing.T) {
@@ -148,7 +157,12 @@ func TestSubscriberIsAwaited(t *testing.T) {
 	if err := broker.awaitSubscriber(short, "bins/any/state"); err == nil {
 		t.Fatal("nobody subscribed")
 	}
-	listen(t, broker)
+	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(broker.Address()).SetClientID("listener"))
+	defer client.Disconnect(100)
+	if token := client.Connect(); !token.WaitTimeout(5*time.Second) || token.Error() != nil {
+		t.Fatal(token.Error())
+	}
+	client.Subscribe("#", 1, nil)
 	if err := broker.awaitSubscriber(t.Context(), "bins/any/state", "application/a/device/b/event/up"); err != nil {
 		t.Fatal(err)
 	}

@@ -119,7 +119,10 @@ func (s *show) judge(settled bool) error {
 	s.display.line("")
 	s.display.line("Verdict: %s.", v)
 	if v.quarantined > 0 {
-		s.display.line("         %d of an unknown device is kept in quarantine. NATS was away for %s in between.", v.quarantined, s.plan.away.Round(100*time.Millisecond))
+		s.display.line("         %d of an unknown device is kept in quarantine.", v.quarantined)
+	}
+	if s.plan.away > 0 {
+		s.display.line("         NATS was away for %s in between.", s.plan.away.Round(100*time.Millisecond))
 	}
 	return nil
 }
