@@ -19,7 +19,7 @@ type Mosquitto struct {
 	t       testing.TB
 	port    int
 	folder  string
-	secure  bool
+	scheme  string
 	command *exec.Cmd // nil when stopped
 }
 
@@ -30,7 +30,10 @@ func StartMosquitto(t testing.TB, conf string) *Mosquitto {
 	if _, err := os.Stat(mosquittoProgram); err != nil {
 		t.Skipf("no Mosquitto on this machine: %v", err)
 	}
-	m := &Mosquitto{t: t, port: freePort(t), folder: t.TempDir(), secure: strings.Contains(conf, "certfile")}
+	m := &Mosquitto{t: t, port: freePort(t), folder: t.TempDir(), scheme: "tcp"}
+	if strings.Contains(conf, "certfile") {
+		m.scheme = "ssl"
+	}
 	if !strings.Contains(conf, "allow_anonymous") {
 		conf += "\nallow_anonymous true"
 	}
@@ -60,10 +63,7 @@ func (m *Mosquitto) conf() string { return filepath.Join(m.folder, "mosquitto.co
 
 // Address returns the URL that clients connect to.
 func (m *Mosquitto) Address() string {
-	if m.secure {
-		return fmt.Sprintf("ssl://127.0.0.1:%d", m.port)
-	}
-	return fmt.Sprintf("tcp://127.0.0.1:%d", m.port)
+	return fmt.Sprintf("%s://127.0.0.1:%d", m.scheme, m.port)
 }
 
 // Start starts it again after Stop, and returns when it listens.

@@ -143,3 +143,21 @@ func (r *Running) Ended(t testing.TB) error {
 		return nil
 	}
 }
+
+// Progress waits until the receiver has n uplinks or the run is over, whichever comes first, and returns the run's error.
+func (r *Running) Progress(t testing.TB, receiver *Receiver, n int) error {
+	t.Helper()
+	late := time.Now().Add(waitLimit)
+	for len(receiver.Uplinks()) < n {
+		select {
+		case err := <-r.ended:
+			r.ended <- err
+			return err
+		case <-time.After(2 * time.Millisecond):
+		}
+		if time.Now().After(late) {
+			t.Fatalf("neither %d uplinks nor the end of the run in %s", n, waitLimit)
+		}
+	}
+	return nil
+}

@@ -62,6 +62,7 @@ func (s *stage) publish(t *testing.T, from, to int) {
 		topic, payload := s.Message(n)
 		publisher.Publish(topic, 1, false, payload)
 	}
+	publisher.Publish("gatewaytest/end", 1, false, nil) // its acknowledgement says that the others were passed on
 }
 
 // numbers returns which messages the uplinks are.

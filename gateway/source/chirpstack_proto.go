@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/chirpstack/chirpstack/api/go/v4/gw"
@@ -67,23 +68,30 @@ func (e *chirpEvent) setUplink(m *integration.UplinkEvent) error {
 		if err != nil {
 			return fmt.Errorf("rx_info: gw_time: %w", err)
 		}
-		snr := float64(info.GetSnr())
-		if math.IsNaN(snr) || math.IsInf(snr, 0) {
-			return errors.New("rx_info: snr: not a number")
+		snr, err := protoNumber(info.GetSnr())
+		if err != nil {
+			return fmt.Errorf("rx_info: snr: %w", err)
 		}
 		e.hear(reception{time: heard, rssi: int(info.GetRssi()), snr: snr})
 	}
 	return nil
 }
 
-func (e *chirpEvent) setStatus(m *integration.StatusEvent) error {
+func (e *chirpEvent) setStatus(m *integration.StatusEvent) (err error) {
 	e.deduplication, e.margin = m.GetDeduplicationId(), int(m.GetMargin())
 	e.externalPower, e.batteryUnknown = m.GetExternalPowerSource(), m.GetBatteryLevelUnavailable()
-	e.battery = float64(m.GetBatteryLevel())
-	if math.IsNaN(e.battery) || math.IsInf(e.battery, 0) {
-		return errors.New("battery_level: not a number")
+	if e.battery, err = protoNumber(m.GetBatteryLevel()); err != nil {
+		return fmt.Errorf("battery_level: %w", err)
 	}
 	return nil
+}
+
+// protoNumber returns the number that the JSON form would have: 6.2, not 6.199999809265137.
+func protoNumber(number float32) (float64, error) {
+	if wide := float64(number); math.IsNaN(wide) || math.IsInf(wide, 0) {
+		return 0, errors.New("not a number")
+	}
+	return strconv.ParseFloat(strconv.FormatFloat(float64(number), 'g', -1, 32), 64)
 }
 
 func protoTime(stamp *timestamppb.Timestamp) (time.Time, error) {

@@ -4,27 +4,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
 
 const maxDepth = 32 // of objects and arrays in each other
 
-// checkJSON says what is wrong with a JSON text before gjson, which trusts what it reads, sees it.
+// checkJSON says what is wrong with a JSON text before gjson, which trusts what it reads and follows any depth, sees it.
 func checkJSON(text string) error {
-	depth, quoted := 0, false
+	depth := 0
 	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
+		switch text[i] {
+		case '"':
+			i = endOfString(text, i+1)
+		case '{', '[':
 			if depth++; depth > maxDepth {
 				return fmt.Errorf("JSON is nested deeper than %d at offset %d", maxDepth, i)
 			}
-		case c == '}' || c == ']':
+		case '}', ']':
 			depth--
 		}
 	}
@@ -32,6 +30,24 @@ func checkJSON(text string) error {
 		return nil
 	}
 	return syntaxError(text)
+}
+
+// endOfString returns where the string that goes on at i has its closing quote, or the end of the text.
+func endOfString(text string, i int) int {
+	for {
+		n := strings.IndexByte(text[i:], '"')
+		if n < 0 {
+			return len(text)
+		}
+		end, escapes := i+n, 0
+		for end-escapes > i && text[end-escapes-1] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return end
+		}
+		i = end + 1
+	}
 }
 
 // syntaxError finds where a text stops being JSON.

@@ -2,9 +2,10 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -38,7 +39,8 @@ type session struct {
 	undialed  error       // why there is no connection
 	unwatch   func() bool // stops watching for the end of the run while connecting
 	connected time.Time
-	arrived   uint64 // messages so far, numbered as the guard does; only arrive touches it
+	arrived   uint64    // messages so far, numbered as the guard does; only arrive touches it
+	digest    hash.Hash // scratch of handOver
 }
 
 // run hands over what comes in until parent is done (nil) or the session cannot go on. ctx is the run's own.
@@ -102,6 +104,7 @@ func (s *session) forward(ctx context.Context, emit gateway.Emit) {
 			return
 		case <-s.queue.ready:
 		}
+		runtime.Gosched() // what the library has read already comes along: one call for many messages
 		arrivals, full := s.queue.take()
 		for chunk := range slices.Chunk(arrivals, maxBatch) {
 			if err := s.handOver(ctx, chunk, emit); err != nil {
@@ -118,11 +121,10 @@ func (s *session) forward(ctx context.Context, emit gateway.Emit) {
 
 // handOver emits what is in arrivals, at most maxBatch of them.
 func (s *session) handOver(ctx context.Context, arrivals []arrival, emit gateway.Emit) error {
-	digest := sha256.New()
 	uplinks := make([]gateway.Uplink, len(arrivals))
 	filled := 0
 	for i := range arrivals {
-		if s.uplink(&arrivals[i], &uplinks[filled], digest) {
+		if s.uplink(&arrivals[i], &uplinks[filled], s.digest) {
 			filled++
 		} else {
 			uplinks[filled] = gateway.Uplink{}
