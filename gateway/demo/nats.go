@@ -62,6 +62,9 @@ func (n *NATS) Start() error {
 // URL is the address for clients; it stays the same over Stop and Start.
 func (n *NATS) URL() string { return fmt.Sprintf("nats://127.0.0.1:%d", n.options.Port) }
 
+// Dir is the folder of its files.
+func (n *NATS) Dir() string { return n.options.Dir }
+
 // Server is the running server, nil while it is stopped.
 func (n *NATS) Server() *server.Server { return n.server }
 

@@ -70,6 +70,9 @@ func (f *forwarder) answer(s *subject, q *question, a answer, err error) {
 	if a.upTo > 0 {
 		s.upTo, s.upToLane = a.upTo, q.lane
 	}
+	if a.upTo > 0 || len(a.single) > 0 {
+		s.conflicts = 0
+	}
 	f.skipStored(s)
 	for s.queue.len() > 0 && a.single[s.head().record.Seq] {
 		f.resolvedStored.Add(1)
@@ -89,9 +92,9 @@ func (f *forwarder) askFailed(s *subject, err error) {
 	case !f.connection.alive():
 		f.stream.prepared = false
 	case f.connection.session.deniedAsk != nil:
-		f.pause.begin(f.now, f.connection.session.deniedAsk, byAsk)
+		f.pause.begin(f.now, "ask denied", f.connection.session.deniedAsk, byAsk)
 	default:
-		f.pause.begin(f.now, fmt.Errorf("ask stream %q for its last message on %q: %w", f.options.Stream, s.name, err), byAsk)
+		f.pause.begin(f.now, "ask", fmt.Errorf("ask stream %q for its last message on %q: %w", f.options.Stream, s.name, err), byAsk)
 	}
 }
 

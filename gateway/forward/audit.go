@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"belfry/buffer"
 )
 
 const (
@@ -42,27 +44,30 @@ func (f *forwarder) prepare() {
 		return
 	}
 	f.stream.busy = true
-	s := f.connection.session
+	s, up := f.connection.session, f.connection.ups
+	first, marks := f.tail.created.IsZero(), [2]buffer.Seq{f.lanes[0].told, f.lanes[1].told}
 	f.tasks.start(func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 		defer cancel()
 		info, err := f.options.look(ctx, s.js)
-		return func() { f.looked(s, info, err) }
+		lost := err == nil && first && f.tailLost(ctx, s.nc, marks)
+		return func() { f.looked(s, up, info, lost, err) }
 	})
 }
 
-func (f *forwarder) looked(s *session, info *jetstream.StreamInfo, err error) {
+func (f *forwarder) looked(s *session, up int, info *jetstream.StreamInfo, lost bool, err error) {
 	f.stream.busy = false
-	if f.connection.session != s || !f.connection.up {
+	if f.connection.session != s || !f.connection.up || f.connection.ups != up || f.stream.prepared {
 		return
 	}
 	var findings []string
 	switch {
 	case err == nil:
 		findings = f.options.audit(info.Config)
+		f.verify(info, lost)
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout):
-		findings = []string{fmt.Sprintf("no answer about stream %q, so its settings are not checked (let this user publish to %sSTREAM.INFO.%s)",
-			f.options.Stream, jetstream.DefaultAPIPrefix, f.options.Stream)}
+		findings = []string{fmt.Sprintf("no answer about stream %q, so its settings are not checked (let this user publish to %s)",
+			f.options.Stream, infoSubject(f.options.Stream))}
 	default:
 		f.stream.wait = min(max(2*f.stream.wait, firstStreamWait), maxStreamWait)
 		f.stream.retryAt = f.now.Add(jitter(f.stream.wait))
@@ -148,6 +153,8 @@ func (o Options) audit(c jetstream.StreamConfig) []string {
 	find(c.SubjectTransform != nil, "renames subjects, so that messages cannot be asked for under the names they were published under (remove the transform)")
 	return findings
 }
+
+func infoSubject(stream string) string { return jetstream.DefaultAPIPrefix + "STREAM.INFO." + stream }
 
 // leastMsgSize is what an event with all its parts may need.
 const leastMsgSize = 64 << 10

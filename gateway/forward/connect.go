@@ -28,11 +28,20 @@ type connection struct {
 	session  *session
 	starting bool
 	up       bool
-	before   bool      // was up before
+	ups      int       // how often it came up
 	failures int       // sessions that could not be started, in a row
 	retryAt  time.Time // to start a session
 	problem  error     // why it is not up
+	failed   failure   // what kind of problem: the first of a kind speaks for all of them
 }
+
+type failure uint8
+
+const (
+	noFailure failure = iota
+	noConnection
+	noLogin
+)
 
 // session is one client, which connects again by itself until it is closed.
 type session struct {
@@ -154,10 +163,11 @@ func (f *forwarder) connected(s *session) {
 	if c.session != s || c.up {
 		return
 	}
-	if c.before {
+	if c.ups > 0 {
 		f.reconnects.Add(1)
 	}
-	c.up, c.before, c.problem = true, true, nil
+	c.ups++
+	c.up, c.problem, c.failed = true, nil, noFailure
 	s.deniedAsk = nil
 	f.stream.prepared, f.stream.retryAt = false, f.now
 }
@@ -180,14 +190,21 @@ func (f *forwarder) connectFailed(s *session, err error) {
 	if c.session != s && !c.starting || c.up {
 		return
 	}
-	c.problem = fmt.Errorf("nats.servers: connect to %s: %w", strings.Join(f.options.Servers, ", "), err)
-	if isLogin(err) {
-		c.problem = fmt.Errorf("nats.%s: the server refused the login: %w", f.options.loginKey(), err)
-		if f.options.NkeySeed != "" && c.session == s {
-			// The public key is part of the client: a new seed file needs a new client.
-			f.sessionLost(c.problem)
-			f.discard(s)
+	if !isLogin(err) {
+		if c.failed != noConnection {
+			c.failed = noConnection
+			c.problem = fmt.Errorf("nats.servers: connect to %s: %w", strings.Join(f.options.Servers, ", "), err)
 		}
+		return
+	}
+	if c.failed != noLogin {
+		c.failed = noLogin
+		c.problem = fmt.Errorf("nats.%s: the server refused the login: %w", f.options.loginKey(), err)
+	}
+	if f.options.NkeySeed != "" && c.session == s {
+		// The public key is part of the client: a new seed file needs a new client.
+		f.sessionLost(c.problem)
+		f.discard(s)
 	}
 }
 
@@ -222,12 +239,14 @@ func (f *forwarder) complained(s *session, err error) {
 	case !ok:
 		f.log.Debug("NATS client", "err", err)
 	case direction == "Subscription":
-		f.pause.begin(f.now, fmt.Errorf("nats.%s: no permission to subscribe to %q, where acknowledgements come in; let this user subscribe to _INBOX.>", f.options.loginKey(), subject), byPublish)
+		f.pause.begin(f.now, "inbox denied", fmt.Errorf("nats.%s: no permission to subscribe to %q, where acknowledgements come in; let this user subscribe to _INBOX.>", f.options.loginKey(), subject), byPublish)
 	case subject == getSubject(f.options.Stream):
 		s.deniedAsk = problem
-		f.pause.begin(f.now, problem, byAsk)
+		f.pause.begin(f.now, "ask denied", problem, byAsk)
+	case subject == infoSubject(f.options.Stream):
+		f.looked(s, f.connection.ups, nil, false, nats.ErrTimeout)
 	case strings.HasPrefix(subject, jetstream.DefaultAPIPrefix):
-		// prepare sees it as no answer
+		// making the stream: prepare sees it as no answer
 	default:
 		f.deny(subject, problem)
 	}

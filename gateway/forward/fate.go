@@ -3,6 +3,7 @@ package forward
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,6 +100,14 @@ func (f *forwarder) sentence(err error, subject string) error {
 		return fmt.Errorf("nats.servers: no acknowledgement within %s", ackTimeout)
 	}
 	return fmt.Errorf("nats.stream: %w", err)
+}
+
+// kindOf is the same for errors that differ only in the subject.
+func kindOf(err error) string {
+	if api := apiError(err); api != nil {
+		return strconv.Itoa(int(api.ErrorCode))
+	}
+	return err.Error()
 }
 
 // deniedTo takes the direction and the subject out of the server's permission error.

@@ -2,7 +2,6 @@ package forward
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,7 +30,7 @@ type forwarder struct {
 	runnable [2]fifo[*subject] // listed, ready to be published on
 	parked   map[*subject]struct{}
 	denied   map[*subject]struct{} // those with a problem
-	asks     int // questions under way
+	asks     int                   // questions under way
 
 	flights     map[*nats.Msg]*flight
 	flightBytes int
@@ -39,6 +38,7 @@ type forwarder struct {
 
 	connection connection
 	stream     streamState
+	tail       tail
 	pause      pause
 	status     status
 }
@@ -48,11 +48,12 @@ func newForwarder(n *NATS, store gateway.Store, ready func(error)) *forwarder {
 		NATS: n, store: store, inbox: newInbox(),
 		subjects: map[string]*subject{}, parked: map[*subject]struct{}{}, denied: map[*subject]struct{}{},
 		flights: map[*nats.Msg]*flight{},
-		status: status{ready: ready, log: n.log},
+		status:  status{ready: ready, log: n.log},
 	}
 	f.tasks.inbox = f.inbox
 	for i := range f.lanes {
-		f.lanes[i] = lane{lane: buffer.Lane(i), next: store.PublishedUpTo(buffer.Lane(i)) + 1, largest: guessedSize}
+		mark := store.PublishedUpTo(buffer.Lane(i))
+		f.lanes[i] = lane{lane: buffer.Lane(i), next: mark + 1, told: mark, largest: guessedSize}
 	}
 	return f
 }
@@ -61,13 +62,18 @@ func (f *forwarder) run(ctx context.Context) {
 	// What must outlive ctx by the grace of the last acknowledgements hangs on this context; a connection that
 	// blocks in a write is torn off by it.
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer f.tasks.wait()
-	defer f.closeSession()
-	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(2*grace, cancel) })()
 	f.tasks.ctx = inner
 
 	f.loop(ctx)
+	cancel()
+	f.closeSession()
+	f.tasks.wait()
+	_, calls := f.inbox.take(nil)
+	for _, call := range calls { // one may bring a client that connected too late
+		call()
+	}
+	f.closeSession()
 	f.advance()
 }
 
@@ -96,6 +102,7 @@ func (f *forwarder) loop(ctx context.Context) {
 		if done != nil {
 			f.connect()
 			f.prepare()
+			f.rewindHeld()
 			f.fill()
 			f.unpark()
 			f.pump()
@@ -140,7 +147,8 @@ func (f *forwarder) nextTurn(stopping bool, end time.Time) time.Duration {
 // advance tells the store how far each lane is dealt with without a gap.
 func (f *forwarder) advance() {
 	for i := range f.lanes {
-		if upTo, ok := f.lanes[i].advance(); ok {
+		if upTo, ok := f.lanes[i].advance(); ok && upTo > f.lanes[i].told {
+			f.lanes[i].told = upTo
 			f.store.Published(buffer.Lane(i), upTo)
 		}
 	}
@@ -217,38 +225,3 @@ func (f *forwarder) finish(it *item) {
 		it.subject.queue.pop()
 	}
 }
-
-// tasks are the few things that wait for someone else: questions to the stream, rejections, connecting. Their number is
-// bounded, and wait waits for all of them.
-type tasks struct {
-	ctx     context.Context //nolint:containedctx // of all tasks of one Run
-	inbox   *inbox
-	group   sync.WaitGroup
-	running int
-	waiting fifo[task]
-}
-
-// task does its work on a goroutine of its own; what it returns runs on the loop.
-type task func(ctx context.Context) (apply func())
-
-const maxTasks = 64
-
-func (t *tasks) start(work task) {
-	if t.running >= maxTasks {
-		t.waiting.push(work)
-		return
-	}
-	t.running++
-	t.group.Go(func() {
-		apply := work(t.ctx)
-		t.inbox.call(func() {
-			t.running--
-			apply()
-			if t.waiting.len() > 0 && t.running < maxTasks {
-				t.start(t.waiting.pop())
-			}
-		})
-	})
-}
-
-func (t *tasks) wait() { t.group.Wait() }

@@ -22,6 +22,7 @@ type lane struct {
 	next    buffer.Seq  // to read
 	places  fifo[place] // every record read and not yet told to the store, in order
 	popped  uint64      // places that are gone
+	told    buffer.Seq  // to the store
 	waiting int         // items with their data in memory
 	bytes   int         // of them
 	largest int         // record of the last read, to guess the next
@@ -78,7 +79,7 @@ func (l *lane) advance() (upTo buffer.Seq, moved bool) {
 
 // fill reads ahead in both lanes.
 func (f *forwarder) fill() {
-	if !f.stream.prepared {
+	if !f.mayPublish() {
 		return
 	}
 	for i := range f.lanes {

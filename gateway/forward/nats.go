@@ -19,7 +19,7 @@ type NATS struct {
 	log     *slog.Logger
 
 	published, rejected, retries, reconnects, conflicts, refused, asked atomic.Uint64
-	resolvedStored, resolvedMissing, inFlight, readErrors               atomic.Uint64
+	resolvedStored, resolvedMissing, inFlight, readErrors, rewound      atomic.Uint64
 }
 
 var _ gateway.Sink = (*NATS)(nil)
@@ -58,6 +58,7 @@ func (n *NATS) Counters() map[string]uint64 {
 		"unknown_resolved_stored":  n.resolvedStored.Load(),
 		"unknown_resolved_missing": n.resolvedMissing.Load(),
 		"reconnects":               n.reconnects.Load(),
+		"held_checked_again":       n.rewound.Load(),
 		"read_errors":              n.readErrors.Load(),
 		"in_flight":                n.inFlight.Load(),
 	}

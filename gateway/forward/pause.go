@@ -19,20 +19,24 @@ const (
 
 // pause keeps everything back while the stream takes nothing, and then lets one thing through at a time to see.
 type pause struct {
-	err   error // nil: no pause
+	err   error  // nil: no pause
+	kind  string // of err: the first of a kind speaks for all of them
 	cause cause
 	wait  time.Duration
 	until time.Time
 }
 
 // begin starts a pause, or a longer one when the probe at the end of the last failed.
-func (p *pause) begin(now time.Time, err error, cause cause) {
+func (p *pause) begin(now time.Time, kind string, err error, cause cause) {
 	if p.err != nil && now.Before(p.until) {
 		return // the rest of what was in flight
 	}
 	p.wait = min(max(2*p.wait, firstPause), maxPause)
 	p.until = now.Add(jitter(p.wait))
-	p.err, p.cause = err, cause
+	if p.err == nil || p.kind != kind {
+		p.err, p.kind = err, kind
+	}
+	p.cause = cause
 }
 
 func (p *pause) end() { *p = pause{} }

@@ -31,9 +31,11 @@ var publishOptions = []jetstream.PublishOpt{jetstream.WithRetryAttempts(0)}
 // naming the last message; only the stream's duplicate window protects that one message from a delayed copy of itself.
 const giveUpExpecting = 8
 
+func (f *forwarder) mayPublish() bool { return f.stream.prepared && !f.tail.rewind }
+
 // pump publishes and asks as much as may be under way, alarms first.
 func (f *forwarder) pump() {
-	for f.stream.prepared && f.pause.allows(f.now, len(f.flights)+f.asks) {
+	for f.mayPublish() && f.pause.allows(f.now, len(f.flights)+f.asks) {
 		s := f.nextSubject()
 		if s == nil {
 			return
@@ -49,7 +51,7 @@ func (f *forwarder) pump() {
 func (f *forwarder) nextSubject() *subject {
 	mayPublish := len(f.flights) < f.options.Window && f.flightBytes < maxInFlightBytes
 	for lane := range f.lanes {
-		if f.asks < maxTasks/2 && f.toAsk[lane].len() > 0 {
+		if f.asks < maxAsks && f.toAsk[lane].len() > 0 {
 			return f.toAsk[lane].pop()
 		}
 		if mayPublish && f.runnable[lane].len() > 0 {
@@ -139,6 +141,7 @@ func (f *forwarder) settle(o outcome) {
 	case stored:
 		f.published.Add(1)
 		s.last, s.conflicts = o.seq, 0
+		f.tail.highest = max(f.tail.highest, o.seq)
 		f.forgive(s)
 		f.pause.end()
 		f.finish(it)
@@ -156,7 +159,7 @@ func (f *forwarder) settle(o outcome) {
 		}
 	case refusedForNow:
 		f.refused.Add(1)
-		f.pause.begin(f.now, f.sentence(o.err, s.name), byPublish)
+		f.pause.begin(f.now, kindOf(o.err), f.sentence(o.err, s.name), byPublish)
 		f.stream.doubt(o.err)
 		f.list(s)
 	case unknown:
@@ -165,7 +168,7 @@ func (f *forwarder) settle(o outcome) {
 		case !f.connection.alive():
 			f.stream.prepared = false // until the connection is reported to be back
 		case errors.Is(o.err, jetstream.ErrAsyncPublishTimeout):
-			f.pause.begin(f.now, f.sentence(o.err, s.name), byPublish)
+			f.pause.begin(f.now, kindOf(o.err), f.sentence(o.err, s.name), byPublish)
 		}
 		f.list(s)
 	}

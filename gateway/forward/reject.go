@@ -18,7 +18,7 @@ func (f *forwarder) reject(it *item, reason string) {
 		entry.Topic = it.subject.name
 	}
 	record, data := it.record, entry.Append(nil)
-	f.tasks.start(func(ctx context.Context) func() {
+	f.tasks.startRejection(func(ctx context.Context) func() {
 		for {
 			err := f.store.Reject(ctx, record, data)
 			if err == nil {
