@@ -32,6 +32,9 @@ type batch struct {
 	undo    []change          // what the current group changed in overlay
 	marks   []Mark
 	fresh   map[Mark]struct{} // the same marks
+
+	damages int   // how many of the damages that readers found it accounts for
+	gaps    []gap // that these made
 }
 
 // change is the former value of a key of the overlay.
@@ -65,6 +68,7 @@ func (bt *batch) start(b *Buffer, s *segment) {
 	clear(bt.overlay)
 	clear(bt.fresh)
 	bt.order, bt.undo, bt.marks = bt.order[:0], bt.undo[:0], bt.marks[:0]
+	bt.gaps = bt.gaps[:0]
 	bt.forget(b.forgotten)
 }
 

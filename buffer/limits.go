@@ -20,7 +20,6 @@ const (
 // tidy keeps the buffer within its limits. It is for the writer, after every transaction and every second.
 func (b *Buffer) tidy() {
 	_ = b.rollover() // logged there
-	b.dropBroken()
 	b.noteMarks()
 	b.noteReleased()
 	b.deleteReleased()

@@ -169,7 +169,10 @@ func TestObservationsAreGivenUpAfterMaxAgeOfRunningTime(t *testing.T) {
 	o := small(t.TempDir())
 	o.SegmentAge, o.MaxAge = 20*time.Millisecond, 100*time.Millisecond
 	reasons := make(chan string, 100)
-	o.Expired = func(records []Record, reason string) [][]byte { reasons <- fmt.Sprint(reason, len(records)); return nil }
+	o.Expired = func(records []Record, reason string) [][]byte {
+		reasons <- fmt.Sprint(reason, len(records))
+		return nil
+	}
 	b := open(t, o)
 	mustPut(t, b, one(Normal, "old"), one(Urgent, "alarm"))
 	select {

@@ -75,8 +75,11 @@ func (bt *batch) loseSegment(e entry) (records uint64) {
 	return records
 }
 
-// dropBroken puts aside the segments that readers could not open.
+// dropBroken puts aside the segments that readers could not open. Until that is done the marks stay, so that they do not
+// pass the records in them as if those were published.
 func (b *Buffer) dropBroken() {
+	b.keepMarks = true
+	defer func() { b.keepMarks = false }()
 	for _, s := range b.segments {
 		b.mu.RLock()
 		broken := s.broken
@@ -85,7 +88,9 @@ func (b *Buffer) dropBroken() {
 			continue
 		}
 		if err := b.lose(lostSegment{entry: s.entry, err: broken}); err != nil {
-			b.log.Error("buffer cannot put a segment aside", "file", filepath.Base(s.path), "err", err)
+			if b.failing == nil {
+				b.log.Error("buffer cannot put a segment aside", "file", filepath.Base(s.path), "err", err)
+			}
 			continue
 		}
 		_ = s.close()
@@ -127,25 +132,42 @@ func (b *Buffer) reportDamage(d damage) {
 	if !known {
 		b.reported[key] = true
 		b.damaged += d.records
+		b.damages = append(b.damages, d)
 	}
 	b.mu.Unlock()
 	if known {
 		return
 	}
 	b.log.Error("buffer found records damaged", "first", d.first, "last", d.last, "records", d.records)
-	_ = b.queue.own(func(tx *Tx) error { // ErrClosed: it will be found again
-		bt := tx.batch
-		if bt.get(key) != nil {
-			return nil
-		}
+}
+
+// account makes gaps of the damage that readers found. It comes before the marks move: what lies behind the damage may
+// be published already.
+func (bt *batch) account() {
+	b := bt.buffer
+	b.mu.RLock()
+	damages := b.damages
+	b.mu.RUnlock()
+	for _, d := range damages {
 		if d.found != nil {
 			bt.append(Quarantine, Mark{}, d.found)
 		}
 		if d.last > bt.counters.marks[d.lane] {
-			bt.set(key, d.encode())
+			bt.set(d.key(), d.encode())
+			bt.gaps = append(bt.gaps, d.gap)
 		}
-		return nil
-	}, nil)
+	}
+	bt.damages = len(damages)
+}
+
+// eachGap calls f with the gaps that are committed, and those of account.
+func (bt *batch) eachGap(f func(g gap)) {
+	for _, g := range bt.buffer.gaps {
+		f(g)
+	}
+	for _, g := range bt.gaps {
+		f(g)
+	}
 }
 
 // errLane is returned for a lane that there is not, or that the call is not for.

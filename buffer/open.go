@@ -29,7 +29,7 @@ type Buffer struct {
 	queue   *queue
 	stopped chan struct{} // closed when the writer has ended
 
-	// mu guards what follows. Only the writer changes it (but for wanted, reported and the damage found by readers), so
+	// mu guards what follows. Only the writer changes it (but for wanted and the damage that readers find), so
 	// the writer reads it without the lock.
 	mu         sync.RWMutex
 	segments   []*segment // oldest first
@@ -46,6 +46,7 @@ type Buffer struct {
 	appended   chan struct{} // nil while nobody waits
 	wanted     [2]Seq        // marks that are not committed yet
 	reported   map[string]bool
+	damages    []damage // found by readers, not accounted for yet
 	damaged    uint64
 	lastRead   [2]stored // the last record that Read returned
 	closed     bool
@@ -58,6 +59,7 @@ type Buffer struct {
 	lastNumber      uint32
 	full            bool
 	overLimits      bool
+	keepMarks       bool
 	rolloverFailed  time.Time
 	quarantineSince time.Duration                   // when the oldest record in quarantine was stored; negative: unknown
 	commitHook      func(commit func() error) error // for tests: stands around bbolt's commit

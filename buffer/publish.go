@@ -74,6 +74,9 @@ func (b *Buffer) wait(ctx context.Context, build func(tx *Tx) error) error {
 // publish moves the marks of a batch to where Published wants them, and past records that are lost.
 func (bt *batch) publish() {
 	b := bt.buffer
+	if b.keepMarks {
+		return
+	}
 	b.mu.RLock()
 	wanted := b.wanted
 	b.mu.RUnlock()
@@ -88,13 +91,17 @@ func (bt *batch) publish() {
 
 // passLost moves the mark past a gap that begins right behind it.
 func (bt *batch) passLost(lane Lane) bool {
-	for _, g := range bt.buffer.gaps {
+	var next gap
+	bt.eachGap(func(g gap) {
 		if g.lane == lane && g.lost && g.before == bt.counters.done[lane] && g.last > bt.counters.marks[lane] {
-			bt.advance(lane, g.last, g.before+g.records, &bt.counters.published)
-			return true
+			next = g
 		}
+	})
+	if next.last == 0 {
+		return false
 	}
-	return false
+	bt.advance(lane, next.last, next.before+next.records, &bt.counters.published)
+	return true
 }
 
 // advance moves a mark to a sequence number, and to the ordinal of the newest record up to there. What it passes is
@@ -103,14 +110,14 @@ func (bt *batch) advance(lane Lane, mark Seq, ordinal uint64, total *uint64) {
 	c := &bt.counters
 	ordinal = max(ordinal, c.done[lane])
 	passed := ordinal - c.done[lane]
-	for key, g := range bt.buffer.gaps {
+	bt.eachGap(func(g gap) {
 		if g.lane != lane || g.last <= c.marks[lane] || g.last > mark {
-			continue
+			return
 		}
 		passed -= min(passed, g.records)
 		bt.away(g.first, g.records)
-		bt.set(key, nil)
-	}
+		bt.set(g.key(), nil)
+	})
 	c.marks[lane], c.done[lane] = mark, ordinal
 	*total += passed
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -43,12 +44,14 @@ func (b *Buffer) run() {
 
 // tick does what is due without anybody having appended.
 func (b *Buffer) tick() {
+	b.dropBroken()
 	_ = b.commitOwn(func(*Tx) error { return nil }) // marks, or whether the disk works again; an error shows in Stats
 	b.tidy()
 }
 
 // process commits items, in as many transactions as it takes, and calls back.
 func (b *Buffer) process(items []item) {
+	b.dropBroken()
 	for len(items) > 0 {
 		n := b.commit(items)
 		b.queue.acknowledge(n)
@@ -108,6 +111,7 @@ func (b *Buffer) try(items []item) (n int, err error) {
 	}
 	bt := &b.batch
 	bt.start(b, b.head)
+	bt.account()
 	bt.publish()
 	for ; n < len(items) && !bt.full(); n++ {
 		i := &items[n]
@@ -141,6 +145,7 @@ func (b *Buffer) apply(bt *batch, took time.Duration) {
 	}
 	b.counters = bt.counters
 	b.forgotten = b.forgotten[:0]
+	b.damages = slices.Clone(b.damages[bt.damages:])
 	bt.segment.Last, bt.segment.Ends = bt.counters.lastSeq, bt.counters.stored
 	if err == nil {
 		bt.segment.size = size
