@@ -52,8 +52,9 @@ func (f *forwarder) ask(s *subject) {
 	s.state = asking
 	f.asks++
 	f.asked.Add(1)
-	f.tasks.start(func(ctx context.Context) func() {
-		a, err := q.ask(ctx)
+	line := f.connection.line
+	f.tasks.start(func(context.Context) func() {
+		a, err := q.ask(line)
 		return func() { f.answer(s, q, a, err) }
 	})
 }
@@ -89,6 +90,7 @@ func (f *forwarder) answer(s *subject, q *question, a answer, err error) {
 func (f *forwarder) askFailed(s *subject, err error) {
 	f.list(s)
 	switch {
+	case errors.Is(err, context.Canceled): // the connection it went over is gone
 	case !f.connection.alive():
 		f.stream.prepared = false
 	case f.connection.session.deniedAsk != nil:

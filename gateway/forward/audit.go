@@ -44,20 +44,23 @@ func (f *forwarder) prepare() {
 		return
 	}
 	f.stream.busy = true
-	s, up := f.connection.session, f.connection.ups
+	s, up, line := f.connection.session, f.connection.ups, f.connection.line
 	first, marks := f.tail.created.IsZero(), [2]buffer.Seq{f.lanes[0].told, f.lanes[1].told}
-	f.tasks.start(func(ctx context.Context) func() {
-		ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	f.tasks.start(func(context.Context) func() {
+		ctx, cancel := context.WithTimeout(line, auditTimeout)
 		defer cancel()
 		info, err := f.options.look(ctx, s.js)
 		lost := err == nil && first && f.tailLost(ctx, s.nc, marks)
-		return func() { f.looked(s, up, info, lost, err) }
+		return func() { f.looked(up, info, lost, err) }
 	})
 }
 
-func (f *forwarder) looked(s *session, up int, info *jetstream.StreamInfo, lost bool, err error) {
+func (f *forwarder) looked(up int, info *jetstream.StreamInfo, lost bool, err error) {
+	if !f.connection.up || f.connection.ups != up {
+		return
+	}
 	f.stream.busy = false
-	if f.connection.session != s || !f.connection.up || f.connection.ups != up || f.stream.prepared {
+	if f.stream.prepared {
 		return
 	}
 	var findings []string

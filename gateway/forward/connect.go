@@ -28,7 +28,9 @@ type connection struct {
 	session  *session
 	starting bool
 	up       bool
-	ups      int       // how often it came up
+	ups      int             // how often it came up
+	line     context.Context // of requests over the connection as it is up now
+	cut      context.CancelFunc
 	failures int       // sessions that could not be started, in a row
 	retryAt  time.Time // to start a session
 	problem  error     // why it is not up
@@ -81,9 +83,18 @@ func (f *forwarder) opened(s *session, err error) {
 
 func (f *forwarder) sessionLost(err error) {
 	c := &f.connection
-	c.session, c.up, c.problem = nil, false, err
+	c.session, c.problem = nil, err
 	c.retryAt = f.now.Add(reconnectDelay(c.failures))
 	c.failures++
+	f.down()
+}
+
+// down ends what goes over the connection; the fate of what is in flight is not known any more.
+func (f *forwarder) down() {
+	if f.connection.up {
+		f.connection.up = false
+		f.connection.cut()
+	}
 	f.stream.prepared = false
 	f.doubtFlights()
 }
@@ -168,8 +179,10 @@ func (f *forwarder) connected(s *session) {
 	}
 	c.ups++
 	c.up, c.problem, c.failed = true, nil, noFailure
+	c.line, c.cut = context.WithCancel(f.tasks.ctx)
 	s.deniedAsk = nil
-	f.stream.prepared, f.stream.retryAt = false, f.now
+	f.stream.prepared, f.stream.busy, f.stream.retryAt = false, false, f.now
+	f.pause.end()
 }
 
 func (f *forwarder) disconnected(s *session, err error) {
@@ -180,9 +193,8 @@ func (f *forwarder) disconnected(s *session, err error) {
 	if err == nil {
 		err = errors.New("connection lost")
 	}
-	c.up, c.problem = false, fmt.Errorf("nats.servers: %w", err)
-	f.stream.prepared = false
-	f.doubtFlights()
+	c.problem = fmt.Errorf("nats.servers: %w", err)
+	f.down()
 }
 
 func (f *forwarder) connectFailed(s *session, err error) {
@@ -244,7 +256,7 @@ func (f *forwarder) complained(s *session, err error) {
 		s.deniedAsk = problem
 		f.pause.begin(f.now, "ask denied", problem, byAsk)
 	case subject == infoSubject(f.options.Stream):
-		f.looked(s, f.connection.ups, nil, false, nats.ErrTimeout)
+		f.looked(f.connection.ups, nil, false, nats.ErrTimeout)
 	case strings.HasPrefix(subject, jetstream.DefaultAPIPrefix):
 		// making the stream: prepare sees it as no answer
 	default:
@@ -265,6 +277,7 @@ func (f *forwarder) closeSession() {
 		return
 	}
 	f.connection.session = nil
+	f.down()
 	s.close()
 }
 
@@ -286,7 +299,7 @@ func (s *session) close() {
 }
 
 // dialer gives connections that are torn off when its context is done, whatever blocks on them.
-type dialer struct{ ctx context.Context } //nolint:containedctx // the client library has no context to hand over
+type dialer struct{ ctx context.Context } // the client library has no context to hand over
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(d.ctx, connectTimeout)

@@ -75,6 +75,7 @@ func (f *forwarder) run(ctx context.Context) {
 	}
 	f.closeSession()
 	f.advance()
+	f.inFlight.Store(0)
 }
 
 func (f *forwarder) loop(ctx context.Context) {
@@ -107,6 +108,7 @@ func (f *forwarder) loop(ctx context.Context) {
 			f.unpark()
 			f.pump()
 		}
+		f.inFlight.Store(uint64(len(f.flights)))
 		f.report()
 		timer.Reset(f.nextTurn(done == nil, end))
 		select {
@@ -152,7 +154,6 @@ func (f *forwarder) advance() {
 			f.store.Published(buffer.Lane(i), upTo)
 		}
 	}
-	f.inFlight.Store(uint64(len(f.flights)))
 }
 
 // subject finds or makes the state of a subject, and forgets idle ones when there are too many.

@@ -150,7 +150,7 @@ func (f *forwarder) fetch(it *item) (bool, error) {
 	}
 	parsed, err := event.ParseRecord(records[0].Data)
 	if err != nil {
-		return false, nil //nolint:nilerr // it was readable before: the store has set it aside
+		return false, nil // it was readable before: the store has set it aside
 	}
 	l := &f.lanes[it.record.Lane]
 	it.record.Data, it.body, it.size = records[0].Data, parsed.Body, len(records[0].Data)

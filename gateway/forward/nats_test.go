@@ -108,7 +108,7 @@ func TestStoredButUnacknowledgedIsNotSentAgain(t *testing.T) {
 	for range 3 {
 		p.swallow.Store(true)
 		fill(m, 500, 50)
-		<-p.swallows // an acknowledgement is lost
+		<-p.swallows                       // an acknowledgement is lost
 		time.Sleep(150 * time.Millisecond) // past the stream's duplicate window
 		p.cut()
 		p.swallow.Store(false)
@@ -135,7 +135,7 @@ func TestCopyHeldUpOnTheWayIsNotStoredTwice(t *testing.T) {
 	p.cut() // the client connects anew while its old publishes are still on the way
 	waitPublished(t, m)
 	time.Sleep(150 * time.Millisecond) // past the stream's duplicate window
-	p.release()                        // and now they come in
+	p.release()
 	// What the server makes of them shows after a round trip behind them.
 	for range 3 {
 		fill(m, 20, 20)

@@ -15,7 +15,7 @@ type proxy struct {
 	swallows chan struct{}
 	group    sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex    // guards what follows
 	held  chan struct{} // closed by release
 	conns map[net.Conn]*link
 }

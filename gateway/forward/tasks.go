@@ -11,7 +11,7 @@ type task func(ctx context.Context) (apply func())
 // tasks are the few things that wait for someone else: connecting, looking at the stream, questions, rejections. Whoever
 // starts them bounds their number; wait waits for all.
 type tasks struct {
-	ctx   context.Context //nolint:containedctx // of all tasks of one Run
+	ctx   context.Context // of all tasks of one Run
 	inbox *inbox
 	group sync.WaitGroup
 
