@@ -89,10 +89,10 @@ func (bt *batch) full() bool { return len(bt.records) >= maxBatchRecords || bt.b
 // changed says that there is something worth a transaction.
 func (bt *batch) changed() bool {
 	before := bt.buffer.counters
-	before.running = bt.counters.running
-	if bt.buffer.failing != nil {
-		return true // to see whether it works again
+	if bt.buffer.failing != nil || bt.at-before.running > clockInterval {
+		return true // to see whether it works again; to keep the running time
 	}
+	before.running = bt.counters.running
 	return len(bt.records) > 0 || len(bt.order) > 0 || bt.counters != before
 }
 

@@ -3,6 +3,7 @@ package buffer
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -20,7 +21,7 @@ func BenchmarkAppend(b *testing.B) {
 			build := func(tx *Tx) error { tx.Append(Normal, data); return nil }
 			items := make([]item, size)
 			for i := range items {
-				items[i] = item{group: Group{Build: build}, request: &request{left: 1 << 60}}
+				items[i] = item{group: Group{Build: build}, request: &request{left: math.MaxInt}}
 			}
 			done := make(chan struct{})
 			written := writtenBytes(b)

@@ -228,6 +228,31 @@ func TestStateCommitsWithItsRecord(t *testing.T) {
 	}
 }
 
+func TestWindowOfASourceIsCommittedWithoutWaitingForTheDelay(t *testing.T) {
+	o := small(t.TempDir())
+	o.CommitDelay = time.Hour // only what follows from the window can commit
+	b := open(t, o)
+	const window, total = 20, 2000
+	tokens := make(chan struct{}, window)
+	ctx := testContext(t)
+	for i := range total {
+		select {
+		case tokens <- struct{}{}:
+		case <-ctx.Done():
+			t.Fatalf("stuck after %d", i)
+		}
+		if err := b.Append(ctx, []Group{one(Normal, "x")}, func(Outcome, error) { <-tokens }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Stats(); got.LastSeq != total || got.Commits > total/4 {
+		t.Errorf("%d records in %d commits", got.LastSeq, got.Commits)
+	}
+}
+
 func TestGroupThatFailsLeavesNothingAndStopsNoOther(t *testing.T) {
 	b := open(t, small(t.TempDir()))
 	cause := errors.New("no such sensor")

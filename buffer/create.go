@@ -54,7 +54,8 @@ func (s *segment) initialise(name string, state map[string][]byte) error {
 		return err
 	}
 	return guard(func() error {
-		db, _, err := s.openFile(name, false)
+		var file *os.File // bbolt closes it
+		db, err := s.openFile(name, false, &file)
 		if err != nil {
 			return err
 		}

@@ -100,6 +100,7 @@ func TestLostSegmentIsPutAsideAndTheRestGoesOn(t *testing.T) {
 	} {
 		for at := range 4 {
 			t.Run(fmt.Sprint(name, at), func(t *testing.T) {
+				t.Parallel() // mostly waiting
 				o, segments := threeSegments(t)
 				intact := open(t, o)
 				before := intact.Stats()
@@ -150,7 +151,7 @@ func TestDamagedPagesCostOnlyWhatIsOnThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for page := int64(2); page < stat.Size()/pageSize; page += 3 {
+	for page := int64(2); page < stat.Size()/pageSize; page += 7 {
 		copied := t.TempDir()
 		if err := os.CopyFS(copied, os.DirFS(o.Dir)); err != nil {
 			t.Fatal(err)
@@ -176,6 +177,38 @@ func TestDamagedPagesCostOnlyWhatIsOnThem(t *testing.T) {
 			t.Errorf("page %d: %d records lost, stats %+v", page, lost, s)
 		}
 		closeBuffer(t, b)
+	}
+}
+
+func TestLostEndOfTheStateLogUsesNoNumberTwice(t *testing.T) {
+	o := small(t.TempDir())
+	b := open(t, o)
+	for _, text := range []string{"a", "b", "c"} {
+		mustPut(t, b, one(Normal, text))
+	}
+	closeBuffer(t, b)
+	db, err := bolt.Open(files(t, o.Dir, "*.seg")[0], 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		bucket := tx.Bucket(bucketNames[bucketLog])
+		k, v := bucket.Cursor().Last()
+		harmed := bytes.Clone(v)
+		harmed[len(harmed)/2] ^= 1
+		return bucket.Put(bytes.Clone(k), harmed)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, o)
+	mustPut(t, b, one(Normal, "d"))
+	wantTexts(t, b, Normal, "1 a", "2 b", "3 c", "4 d")
+	if s := b.Stats(); s.Damaged != 1 || s.Pending[Normal] != 4 {
+		t.Errorf("stats %+v", s)
 	}
 }
 

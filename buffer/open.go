@@ -303,6 +303,7 @@ func (b *Buffer) writeHead(lost []lostSegment) error {
 		newest := b.segments[n-1]
 		b.counters.lastSeq = max(b.counters.lastSeq, newest.First-1)
 		if b.head != nil {
+			b.checkCounters()
 			b.head.Last, b.head.Ends = b.counters.lastSeq, b.counters.stored
 		}
 	}
@@ -322,6 +323,21 @@ func (b *Buffer) writeHead(lost []lostSegment) error {
 		}
 	}
 	return nil
+}
+
+// checkCounters compares the counters with the newest records: if the log lost its end, no number may be used twice.
+func (b *Buffer) checkCounters() {
+	c := &b.counters
+	for lane := Urgent; lane <= Quarantine; lane++ {
+		err := b.head.newest(bucketID(lane), func(r stored) bool {
+			c.lastSeq = max(c.lastSeq, r.Seq)
+			c.stored[lane] = max(c.stored[lane], r.ordinal)
+			return false
+		})
+		if err != nil {
+			b.log.Error("buffer cannot check its counters", "file", filepath.Base(b.head.path), "err", err)
+		}
+	}
 }
 
 // restoreMarks reads the marks of the newest records in the last two segments.

@@ -17,9 +17,9 @@ const (
 	maxReadBytes    = 4 << 20
 	maxOpenSegments = 4 // closed segments kept open for reading
 
-	markDelay     = time.Second // how long a published mark may be only in memory
 	failedPause   = time.Second // between attempts to write what nobody waits for
-	tidyInterval  = time.Second // how often limits are looked at while nothing is committed
+	tidyInterval  = time.Second // how often marks are committed and limits kept while nothing is appended
+	clockInterval = time.Hour   // how much running time may be lost when nothing is committed
 	defaultMax    = 1 << 30
 	defaultAge    = 30 * 24 * time.Hour
 	defaultHold   = 5 * time.Minute

@@ -100,12 +100,12 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// openFile opens a bbolt file. The file handle is returned too, for the case that bbolt can no longer close it.
-func (s *segment) openFile(path string, readOnly bool) (*bolt.DB, *os.File, error) {
-	var file *os.File
+// openFile opens a bbolt file. It leaves the file handle in file too, for the case that bbolt panics and can no longer
+// close it.
+func (s *segment) openFile(path string, readOnly bool, file **os.File) (*bolt.DB, error) {
 	size, err := fileSize(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	options := bolt.Options{
 		Timeout:      2 * time.Second,
@@ -115,8 +115,8 @@ func (s *segment) openFile(path string, readOnly bool) (*bolt.DB, *os.File, erro
 		NoStatistics: true,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 			var err error
-			file, err = os.OpenFile(name, flag, mode)
-			return file, err
+			*file, err = os.OpenFile(name, flag, mode)
+			return *file, err
 		},
 	}
 	if !readOnly {
@@ -126,10 +126,10 @@ func (s *segment) openFile(path string, readOnly bool) (*bolt.DB, *os.File, erro
 	}
 	db, err := bolt.Open(path, 0o600, &options)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	db.AllocSize = s.sizes.alloc
-	return db, file, nil
+	return db, nil
 }
 
 // open opens the file and checks that it is what its name says. The caller holds mu for writing, or is alone.
@@ -141,14 +141,12 @@ func (s *segment) open() error {
 	if stat.Size() == 0 {
 		return fmt.Errorf("%w: empty file", ErrCorrupt) // bbolt would make a new database of it
 	}
-	var file *os.File
 	err = guard(func() error {
 		var err error
-		s.db, file, err = s.openFile(s.path, !s.writing)
+		s.db, err = s.openFile(s.path, !s.writing, &s.file)
 		if err != nil {
 			return err
 		}
-		s.file = file
 		return s.db.View(s.readMeta)
 	})
 	if err != nil {
