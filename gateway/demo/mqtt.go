@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -27,6 +28,7 @@ type MQTTOptions struct {
 // and Start only take the network away.
 type MQTT struct {
 	broker  *mochi.Server
+	keeper  *gatekeeper
 	address string // host:port
 	tls     *tls.Config
 
@@ -44,13 +46,14 @@ func StartMQTT(options MQTTOptions) (*MQTT, error) {
 		capabilities.MaximumInflight = uint16(min(options.InFlight, 65535))
 	}
 	broker := mochi.New(&mochi.Options{Capabilities: capabilities, Logger: slog.New(slog.DiscardHandler)})
-	if err := broker.AddHook(&gatekeeper{username: options.Username, password: options.Password}, nil); err != nil {
+	keeper := &gatekeeper{username: options.Username, password: options.Password}
+	if err := broker.AddHook(keeper, nil); err != nil {
 		return nil, fmt.Errorf("start MQTT broker: %w", err)
 	}
 	if err := broker.Serve(); err != nil {
 		return nil, fmt.Errorf("start MQTT broker: %w", err)
 	}
-	m := &MQTT{broker: broker, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(options.Port)), tls: options.TLS}
+	m := &MQTT{broker: broker, keeper: keeper, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(options.Port)), tls: options.TLS}
 	if err := m.Start(); err != nil {
 		m.Close()
 		return nil, err
@@ -65,6 +68,9 @@ func (m *MQTT) Address() string {
 	}
 	return "tcp://" + m.address
 }
+
+// Refused returns how many clients were turned away because of their password.
+func (m *MQTT) Refused() int { return int(m.keeper.refused.Load()) }
 
 // Start listens again after Stop, on the same port.
 func (m *MQTT) Start() error {
@@ -198,6 +204,7 @@ func (l *loopback) Close(listeners.CloseFn) {
 type gatekeeper struct {
 	mochi.HookBase
 	username, password string
+	refused            atomic.Int64
 }
 
 // ID implements mochi.Hook.
@@ -210,8 +217,12 @@ func (g *gatekeeper) Provides(event byte) bool {
 
 // OnConnectAuthenticate implements mochi.Hook.
 func (g *gatekeeper) OnConnectAuthenticate(_ *mochi.Client, packet packets.Packet) bool {
-	return g.username == "" ||
+	admitted := g.username == "" ||
 		string(packet.Connect.Username) == g.username && string(packet.Connect.Password) == g.password
+	if !admitted {
+		g.refused.Add(1)
+	}
+	return admitted
 }
 
 // OnACLCheck implements mochi.Hook.

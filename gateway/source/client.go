@@ -39,6 +39,9 @@ func (s *session) connect(ctx context.Context) error {
 		s.unwatch()
 	}
 	if err := token.Error(); err != nil {
+		if s.guard != nil {
+			s.guard.shut()
+		}
 		return s.explainRefusal(token.ReturnCode(), username, err)
 	}
 	s.connected = time.Now()
@@ -55,7 +58,7 @@ func (s *session) open(ctx context.Context, secure *tls.Config) (net.Conn, error
 		return nil, err
 	}
 	s.guard = newGuard(connection, s.options.MaxPacket)
-	s.unwatch = context.AfterFunc(ctx, func() { connection.Close() })
+	s.unwatch = context.AfterFunc(ctx, s.guard.shut)
 	return s.guard, nil
 }
 

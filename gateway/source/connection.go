@@ -15,14 +15,14 @@ import (
 type Connection struct {
 	Server       string        `yaml:"server"`        // tcp://, mqtt://, ssl://, tls://, mqtts://, ws:// or wss://, host and port
 	ClientID     string        `yaml:"client_id"`     // "belfry-<gateway>-<source>"; the broker keeps the session under it
-	Username     string        `yaml:"username"`      //
+	Username     string        `yaml:"username"`      // "" for none
 	UsernameFile string        `yaml:"username_file"` // instead of username
-	PasswordFile string        `yaml:"password_file"` //
-	TLS          secret.TLS    `yaml:"tls"`           //
+	PasswordFile string        `yaml:"password_file"` // read at each connect, as are the user and the certificates
+	TLS          secret.TLS    `yaml:"tls"`           // for ssl, tls, mqtts and wss
 	Plaintext    bool          `yaml:"plaintext"`     // allows clear text to a host that is not this one
 	QoS          int           `yaml:"qos"`           // 0, 1 or 2
 	CleanSession bool          `yaml:"clean_session"` // the broker forgets what comes in while the gateway is away
-	KeepAlive    time.Duration `yaml:"keep_alive"`    //
+	KeepAlive    time.Duration `yaml:"keep_alive"`    // a connection that is silent for longer is asked, and given up after 10 s more
 	MaxPacket    int           `yaml:"max_packet"`    // bytes; of a larger message only the beginning is kept, in quarantine
 	Queue        int           `yaml:"queue"`         // bytes of messages that may wait in memory to be stored
 }

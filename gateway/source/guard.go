@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +43,8 @@ type guard struct {
 	err       error  // ends the stream
 	published uint64 // messages that began so far
 
+	closing atomic.Bool
+
 	mu    sync.Mutex
 	cut   map[uint64]int // size of messages cut short by their number, guarded by mu
 	cause error          // err for other goroutines, guarded by mu
@@ -61,6 +64,10 @@ func newGuard(connection net.Conn, limit int) *guard {
 func (g *guard) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if g.closing.Load() {
+		_, err := io.Copy(io.Discard, g.reader)
+		return 0, errors.Join(net.ErrClosed, err)
 	}
 	for len(g.pending) == 0 && g.left == 0 {
 		if err := g.begin(); err != nil {
@@ -82,6 +89,9 @@ func (g *guard) Read(p []byte) (int, error) {
 
 func (g *guard) end(err error) {
 	g.err = err
+	if g.closing.Load() {
+		return // this is no news
+	}
 	g.mu.Lock()
 	g.cause = err
 	g.mu.Unlock()
@@ -241,6 +251,18 @@ func (g *guard) failure() error {
 
 const ackSize = 4 // bytes of a PUBACK or PUBREC
 
+// Close implements net.Conn. It leaves it to the broker to close first, for a little while: if bytes arrived here that
+// nobody read, the broker's system would throw away our last acknowledgements, which it may not have read yet.
+func (g *guard) Close() error {
+	if g.closing.Swap(true) {
+		return nil
+	}
+	return g.Conn.SetDeadline(time.Now().Add(closeTimeout))
+}
+
+// shut closes at once.
+func (g *guard) shut() { g.Conn.Close() }
+
 // expect says that n acknowledgements are about to be written; they leave together.
 func (g *guard) expect(n int) {
 	g.writing.Lock()
@@ -282,6 +304,9 @@ func (g *guard) flushLocked() error {
 
 // send writes with a deadline; the library sets none for what a subscriber sends.
 func (g *guard) send(p []byte) (int, error) {
+	if g.closing.Load() {
+		return g.Conn.Write(p) // Close has set one
+	}
 	if err := g.Conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
 		return 0, err
 	}

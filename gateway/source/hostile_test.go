@@ -42,7 +42,7 @@ func TestABrokenBrokerEndsTheRunAndNothingElse(t *testing.T) {
 	for _, c := range []struct{ name, connack, suback, want string }{
 		{"SUBACK with too many codes", accepted, "\x90\x05ID\x01\x01\x01", "5 bytes instead of 3"},
 		{"SUBACK without a code", accepted, "\x90\x02ID", "2 bytes instead of 3"},
-		{"refused topic", accepted, "\x90\x03ID\x80", "code 128"},
+		{"refused topic", accepted, "\x90\x03ID\x80", "refused the subscription to bins/+/state with code 128"},
 		{"huge packet", accepted, "\xd0\xff\xff\xff\x7f", "instead of 0"},
 		{"CONNACK that does not exist", "\x20\x02\x00\x63", "", "code 99"},
 		{"unavailable", "\x20\x02\x00\x03", "", "server Unavailable"},

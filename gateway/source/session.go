@@ -20,7 +20,7 @@ const (
 	pingTimeout     = 10 * time.Second
 	handOverTimeout = 500 * time.Millisecond // how long the library may take to accept a SUBSCRIBE
 	settleTimeout   = 400 * time.Millisecond // how long the end of a run may wait for what was handed over
-	closeTimeout    = 200 * time.Millisecond // how long the farewell to the broker may take
+	closeTimeout    = 200 * time.Millisecond // how long the broker may take to close the connection after our farewell
 	shortLife       = 5 * time.Second        // a connection that the broker ends sooner is suspicious
 	maxShortLives   = 3
 )
@@ -54,6 +54,7 @@ func (s *session) run(parent, ctx context.Context, emit gateway.Emit, ready func
 			return
 		}
 		ready(nil)
+		s.probe(ctx)
 	})
 	s.forward(ctx, emit)
 	s.finish(emit)
@@ -160,7 +161,8 @@ func (s *session) finish(emit gateway.Emit) {
 
 // close ends the connection and waits for the library's goroutines.
 func (s *session) close() {
-	force := time.AfterFunc(closeTimeout, func() { s.guard.Conn.Close() })
+	force := time.AfterFunc(2*closeTimeout, s.guard.shut)
 	defer force.Stop()
 	s.client.Disconnect(uint(2 * sendTimeout / time.Millisecond)) // returns as soon as all is done
+	s.guard.shut()
 }

@@ -27,7 +27,8 @@ type subscriber struct {
 	counts                                                      counters
 	received, bytes, droppedQoS0, acked, repeats, connects, cut *atomic.Uint64
 
-	shortLives int // connections in a row that the broker ended soon; only Run touches it
+	shortLives int  // connections in a row that the broker ended soon; only Run touches it
+	probed     bool // the broker was offered a wrong password; only Run touches it
 }
 
 var _ gateway.Source = (*subscriber)(nil)
