@@ -143,7 +143,7 @@ func (f *forwarder) nextTurn(stopping bool, end time.Time) time.Duration {
 			sooner(s.retryAt)
 		}
 	}
-	return max(next.Sub(time.Now()), 0)
+	return max(time.Until(next), 0)
 }
 
 // advance tells the store how far each lane is dealt with without a gap.

@@ -23,7 +23,7 @@ type Options struct {
 	User         string        `yaml:"user"`          // goes with PasswordFile
 	PasswordFile string        `yaml:"password_file"` // file with the user's password
 	TokenFile    string        `yaml:"token_file"`    // file with a token
-	TLS          secret.TLS    `yaml:"tls"`           //
+	TLS          secret.TLS    `yaml:"tls"`           // needed for tls:// with an authority or client certificate of our own
 	Plaintext    bool          `yaml:"plaintext"`     // allow nats:// to other machines
 	Window       int           `yaml:"window"`        // messages in flight; 512
 	Storage      string        `yaml:"storage"`       // of a stream that Create makes: file (default) or memory
