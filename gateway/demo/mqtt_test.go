@@ -9,7 +9,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-func startMQTT(t *testing.T, options MQTTOptions) *MQTT {
+func startTestBroker(t *testing.T, options MQTTOptions) *MQTT {
 	t.Helper()
 	broker, err := StartMQTT(options)
 	if err != nil {
@@ -19,8 +19,8 @@ func startMQTT(t *testing.T, options MQTTOptions) *MQTT {
 	return broker
 }
 
-// connectClient connects a client with a session; got receives the payloads that come in.
-func connectClient(t *testing.T, broker *MQTT, got chan<- string, change func(*mqtt.ClientOptions)) (mqtt.Client, error) {
+// connectTestClient connects a client with a session; got receives the payloads that come in.
+func connectTestClient(t *testing.T, broker *MQTT, got chan<- string, change func(*mqtt.ClientOptions)) (mqtt.Client, error) {
 	t.Helper()
 	options := mqtt.NewClientOptions().AddBroker(broker.Address()).SetClientID("test").SetProtocolVersion(4)
 	options.SetCleanSession(false).SetAutoReconnect(false)
@@ -38,10 +38,10 @@ func connectClient(t *testing.T, broker *MQTT, got chan<- string, change func(*m
 }
 
 func TestBrokerKeepsPortAndSessionsOverARestart(t *testing.T) {
-	broker := startMQTT(t, MQTTOptions{})
+	broker := startTestBroker(t, MQTTOptions{})
 	address := broker.Address()
 	got := make(chan string, 10)
-	client, err := connectClient(t, broker, got, nil)
+	client, err := connectTestClient(t, broker, got, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,14 +64,14 @@ func TestBrokerKeepsPortAndSessionsOverARestart(t *testing.T) {
 	if broker.Address() != address {
 		t.Errorf("address was %s and is %s", address, broker.Address())
 	}
-	device, err := connectClient(t, broker, got, func(o *mqtt.ClientOptions) { o.SetClientID("device") })
+	device, err := connectTestClient(t, broker, got, func(o *mqtt.ClientOptions) { o.SetClientID("device") })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if token := device.Publish("t", 1, false, "while away"); !token.WaitTimeout(10*time.Second) || token.Error() != nil {
 		t.Fatalf("publish: %v", token.Error())
 	}
-	if _, err := connectClient(t, broker, got, nil); err != nil {
+	if _, err := connectTestClient(t, broker, got, nil); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -85,9 +85,9 @@ func TestBrokerKeepsPortAndSessionsOverARestart(t *testing.T) {
 }
 
 func TestBrokerLetsInWhoKnowsThePassword(t *testing.T) {
-	broker := startMQTT(t, MQTTOptions{Username: "town", Password: "right"})
+	broker := startTestBroker(t, MQTTOptions{Username: "town", Password: "right"})
 	for password, want := range map[string]bool{"right": true, "wrong": false, "": false} {
-		_, err := connectClient(t, broker, nil, func(o *mqtt.ClientOptions) { o.SetUsername("town").SetPassword(password) })
+		_, err := connectTestClient(t, broker, nil, func(o *mqtt.ClientOptions) { o.SetUsername("town").SetPassword(password) })
 		if (err == nil) != want {
 			t.Errorf("password %q: %v", password, err)
 		}
@@ -95,7 +95,7 @@ func TestBrokerLetsInWhoKnowsThePassword(t *testing.T) {
 }
 
 func TestClosedBrokerDoesNotStartAgain(t *testing.T) {
-	broker := startMQTT(t, MQTTOptions{})
+	broker := startTestBroker(t, MQTTOptions{})
 	broker.Close()
 	broker.Close()
 	broker.Stop()
@@ -105,7 +105,7 @@ func TestClosedBrokerDoesNotStartAgain(t *testing.T) {
 }
 
 func TestTakenPortIsAnError(t *testing.T) {
-	first := startMQTT(t, MQTTOptions{})
+	first := startTestBroker(t, MQTTOptions{})
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(first.Address(), "tcp://"))
 	if err != nil {
 		t.Fatal(err)
