@@ -32,6 +32,7 @@ func (b *Buffer) run() {
 			b.process(items)
 			b.tidy()
 			clear(items)
+			tick = time.Now().Add(tidyInterval) // all was done just now
 			continue
 		}
 		timer.Reset(time.Until(next))
