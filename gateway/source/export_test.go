@@ -1,6 +1,11 @@
 package source
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+
+	"belfry/gateway"
+)
 
 // UplinkJSON is an event as ChirpStack v4 publishes it, about 700 bytes.
 func UplinkJSON(deduplication string) string {
@@ -13,3 +18,10 @@ const exampleUplink = `{"deduplicationId":"3ac7e3c4-4401-4b8d-9386-%s","time":"2
 	`"devAddr":"00189440","adr":true,"dr":4,"fCnt":1204,"fPort":24,"confirmed":false,"data":"EiKgAAAAARgAAAMEjSlEHw==",` +
 	`"rxInfo":[{"gatewayId":"0016c001f153a14c","uplinkId":4217106255,"gwTime":"2026-01-14T17:02:10.410+00:00","rssi":-97,"snr":6.2,"context":"E3OWOQ==","crcStatus":"CRC_OK"}],` +
 	`"txInfo":{"frequency":867100000,"modulation":{"lora":{"bandwidth":125000,"spreadingFactor":8,"codeRate":"CR_4_5"}}}}`
+
+// HoldFor sets how long a source keeps a broker waiting while nothing is stored.
+func HoldFor(s gateway.Source, hold time.Duration) {
+	s.(interface{ holdFor(time.Duration) }).holdFor(hold)
+}
+
+func (s *subscriber) holdFor(hold time.Duration) { s.hold = hold }

@@ -33,7 +33,8 @@ const (
 // together leave as one.
 type guard struct {
 	net.Conn
-	limit int // bytes of a whole packet
+	limit int    // bytes of a whole packet
+	admit func() // called before each message; it may wait; nil when there is no need
 
 	reader    *bufio.Reader
 	pending   []byte // header of a message cut short, to be read before anything else
@@ -204,6 +205,9 @@ func (g *guard) beginPublish(flags byte, header, body int) error {
 	}
 	if variable > body {
 		return fmt.Errorf("broker sent a message of %d bytes whose topic needs %d", body, variable)
+	}
+	if g.admit != nil {
+		g.admit()
 	}
 	g.published++
 	g.left = header + body

@@ -245,6 +245,7 @@ func TestAnOversizedMessageBlocksNothing(t *testing.T) {
 func TestAFullQueueLeavesTheRestWithTheBroker(t *testing.T) {
 	broker := gatewaytest.StartMosquitto(t, "max_inflight_messages 0\nmax_queued_messages 0")
 	s := bins(t, broker.Address(), func(o *source.MQTTOptions) { o.MaxPacket, o.Queue = 1024, 8192 })
+	source.HoldFor(s, 50*time.Millisecond)
 	receiver := gatewaytest.NewReceiver(true)
 	running := gatewaytest.Run(t, s, receiver)
 	publisher := gatewaytest.NewPublisher(t, broker.Address())
@@ -252,7 +253,7 @@ func TestAFullQueueLeavesTheRestWithTheBroker(t *testing.T) {
 	for i := range many {
 		publisher.Publish("bins/b1/state", 1, false, []byte{byte(i)})
 	}
-	gatewaytest.WaitFor(t, deadline, "a full queue", func() bool { return len(receiver.Uplinks()) >= 8192/600 })
+	gatewaytest.WaitFor(t, deadline, "a full queue", func() bool { return len(receiver.Uplinks()) >= 8192/(512+len("bins/b1/state")+1) })
 	receiver.Done(nil)
 	if err := running.Ended(t); err == nil || !strings.Contains(err.Error(), "sources.test.queue: more came in than could be stored") {
 		t.Fatalf("run ended with %v", err)
@@ -276,9 +277,33 @@ func TestAFullQueueLeavesTheRestWithTheBroker(t *testing.T) {
 	}
 }
 
+func TestABrokerWithoutALimitIsSlowedDownNotCutOff(t *testing.T) {
+	broker := gatewaytest.StartMosquitto(t, "max_inflight_messages 0\nmax_queued_messages 0")
+	s := bins(t, broker.Address(), func(o *source.MQTTOptions) { o.MaxPacket, o.Queue = 1024, 8192 })
+	receiver := gatewaytest.NewReceiver(true)
+	running := gatewaytest.Run(t, s, receiver)
+	publisher := gatewaytest.NewPublisher(t, broker.Address())
+	const many = 500 // some thirty times what the queue holds
+	for i := range many {
+		publisher.Publish("bins/b1/state", 1, false, []byte{byte(i)})
+	}
+	gatewaytest.WaitFor(t, deadline, "a queue with no more room", func() bool { return len(receiver.Uplinks()) >= 8192/4*3/600 })
+	if n := len(receiver.Uplinks()); n >= many {
+		t.Fatalf("%d messages were taken while nothing was held, want the queue to limit them", n)
+	}
+	receiver.Done(nil)
+	receiver.WaitFor(t, many)
+	waitCounter(t, s, "acked", many)
+	if c := s.Counters(); c["connects"] != 1 || c["repeats"] != 0 {
+		t.Errorf("%d connections, %d repeats, want one and none", c["connects"], c["repeats"])
+	}
+	running.Stop(t)
+}
+
 func TestAFullQueueDropsAndCountsQoS0(t *testing.T) {
 	broker := gatewaytest.StartMosquitto(t, "")
 	s := bins(t, broker.Address(), func(o *source.MQTTOptions) { o.MaxPacket, o.Queue, o.QoS = 1024, 4096, 0 })
+	source.HoldFor(s, 50*time.Millisecond)
 	receiver := gatewaytest.NewReceiver(true)
 	gatewaytest.Run(t, s, receiver)
 	publisher := gatewaytest.NewPublisher(t, broker.Address())

@@ -21,15 +21,49 @@ func (a *arrival) size() int { return len(a.Topic()) + len(a.Payload()) + arriva
 // queue holds the arrivals that are not yet on disk, up to a number of bytes. Nothing in it blocks.
 type queue struct {
 	limit int
+	hold  time.Duration // see maxHold; shorter in tests
 	ready chan struct{} // gets a value when there is something to take
+	room  chan struct{} // gets a value when something was released
 
 	mu       sync.Mutex
 	arrivals []arrival // not yet taken, guarded by mu
 	used     int       // bytes of all that was not released, guarded by mu
+	stuck    bool      // nothing was released for as long as hold, guarded by mu
 	full     bool      // an arrival with QoS 1 or 2 was refused: nothing may overtake it, guarded by mu
 }
 
-func newQueue(limit int) *queue { return &queue{limit: limit, ready: make(chan struct{}, 1)} }
+// maxHold is how long a broker is kept waiting while nothing at all gets stored. It is less than what the library waits
+// for the answer to its ping, which stands behind the messages that wait.
+const maxHold = 8 * time.Second
+
+func newQueue(limit int, hold time.Duration) *queue {
+	return &queue{limit: limit, hold: hold, ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+}
+
+// awaitRoom returns once the queue is less than three quarters full, or the run is over, or nothing was stored for as long
+// as the queue may hold. The network is not read meanwhile: a broker that sets no limit to what is in flight is slowed
+// down, not cut off.
+func (q *queue) awaitRoom(over <-chan struct{}) {
+	for !q.hasRoom() {
+		select {
+		case <-q.room:
+		case <-over:
+			return
+		case <-time.After(q.hold):
+			q.mu.Lock()
+			q.stuck = true
+			q.mu.Unlock()
+			return
+		}
+	}
+}
+
+// hasRoom says whether there is nothing to wait for.
+func (q *queue) hasRoom() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stuck || q.full || q.used <= q.limit/4*3
+}
 
 // push appends an arrival and says whether there was room for it.
 func (q *queue) push(a arrival) bool {
@@ -74,5 +108,10 @@ func (q *queue) release(arrivals []arrival) {
 	}
 	q.mu.Lock()
 	q.used -= size
+	q.stuck = false
 	q.mu.Unlock()
+	select {
+	case q.room <- struct{}{}:
+	default:
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"sync/atomic"
+	"time"
 
 	"belfry/buffer"
 	"belfry/gateway"
@@ -23,6 +24,7 @@ type subscriber struct {
 	endpoint  endpoint
 	filters   []string // to subscribe to
 	interpret interpreter
+	hold      time.Duration // see maxHold; tests have less patience
 
 	counts                                                      counters
 	received, bytes, droppedQoS0, acked, repeats, connects, cut *atomic.Uint64
@@ -37,7 +39,7 @@ var _ gateway.Source = (*subscriber)(nil)
 func newSubscriber(env Env, options Connection, server endpoint, filters []string, names ...string) *subscriber {
 	counts := newCounters(append(names, "received", "bytes", "dropped_qos0", "acked", "repeats", "connects", "oversized")...)
 	return &subscriber{
-		env: env, options: options, endpoint: server, filters: filters, counts: counts,
+		env: env, options: options, endpoint: server, filters: filters, hold: maxHold, counts: counts,
 		received: counts["received"], bytes: counts["bytes"], droppedQoS0: counts["dropped_qos0"], acked: counts["acked"],
 		repeats: counts["repeats"], connects: counts["connects"], cut: counts["oversized"],
 	}
@@ -99,7 +101,7 @@ func mark(digest hash.Hash, source string, message *arrival) buffer.Mark {
 func (s *subscriber) Run(parent context.Context, emit gateway.Emit, ready func(error)) error {
 	ctx, end := context.WithCancelCause(parent)
 	defer end(nil)
-	session := &session{subscriber: s, queue: newQueue(s.options.Queue), acks: newAcks(), end: end, digest: sha256.New()}
+	session := &session{subscriber: s, queue: newQueue(s.options.Queue, s.hold), acks: newAcks(), end: end, digest: sha256.New()}
 	if err := session.connect(ctx); err != nil {
 		if parent.Err() != nil {
 			return nil

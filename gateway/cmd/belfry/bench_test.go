@@ -146,7 +146,7 @@ func newCost(wall time.Duration, state *os.ProcessState) cost {
 }
 
 // preload makes a session that has every message waiting for it.
-func preload(b *testing.B, broker string) {
+func preload(b *testing.B, broker string, round int) {
 	b.Helper()
 	client := mqtt.NewClient(benchOptions(broker))
 	wait := func(token mqtt.Token) {
@@ -163,7 +163,7 @@ func preload(b *testing.B, broker string) {
 	defer publisher.Disconnect(250)
 	var last mqtt.Token
 	for n := range benchMessages {
-		topic, body := good(n%benchSensors, n)
+		topic, body := good(n%benchSensors, round*benchMessages+n) // no message twice, or Belfry drops it
 		last = publisher.Publish(topic, 1, false, body)
 		if n%1000 == 999 {
 			wait(last)
@@ -173,9 +173,9 @@ func preload(b *testing.B, broker string) {
 }
 
 // benchBare runs one of the bare programs.
-func benchBare(b *testing.B, mode, broker, server string) cost {
+func benchBare(b *testing.B, mode, broker, server string, round int) cost {
 	b.Helper()
-	preload(b, broker)
+	preload(b, broker, round)
 	command := exec.Command(os.Args[0])
 	command.Env = append(os.Environ(), bareMode+"="+mode, bareBroker+"="+broker, bareNATS+"="+server,
 		bareCount+"="+strconv.Itoa(benchMessages))
@@ -187,9 +187,9 @@ func benchBare(b *testing.B, mode, broker, server string) cost {
 }
 
 // benchBelfry runs Belfry until every event is on the stream.
-func benchBelfry(b *testing.B, w *town) cost {
+func benchBelfry(b *testing.B, w *town, round int) cost {
 	b.Helper()
-	preload(b, w.broker)
+	preload(b, w.broker, round)
 	path, err := binary()
 	if err != nil {
 		b.Fatal(err)
@@ -205,6 +205,14 @@ func benchBelfry(b *testing.B, w *town) cost {
 	}
 	before := stored(js)
 	command := exec.Command(path, "run", "--config", w.dir)
+	if file := os.Getenv("BELFRY_BENCH_METRICS"); file != "" {
+		log, err := os.Create(fmt.Sprintf("%s.%d.log", file, round))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer log.Close()
+		command.Stderr = log
+	}
 	began := time.Now()
 	if err := command.Start(); err != nil {
 		b.Fatal(err)
@@ -217,6 +225,12 @@ func benchBelfry(b *testing.B, w *town) cost {
 		time.Sleep(20 * time.Millisecond)
 	}
 	wall := time.Since(began)
+	if file := os.Getenv("BELFRY_BENCH_METRICS"); file != "" { // to look into a figure
+		_, metrics := w.get("/metrics")
+		if err := os.WriteFile(fmt.Sprintf("%s.%d", file, round), []byte(metrics), 0o600); err != nil {
+			b.Error(err)
+		}
+	}
 	_ = command.Process.Signal(syscall.SIGTERM)
 	if err := command.Wait(); err != nil {
 		b.Fatal(err)
@@ -263,7 +277,7 @@ func BenchmarkWholeWay(b *testing.B) {
 	rounds := 0
 	for b.Loop() {
 		rounds++
-		s, p, f := benchBare(b, "subscriber", broker.Address(), ""), benchBare(b, "pipeline", broker.Address(), bare.URL()), benchBelfry(b, w)
+		s, p, f := benchBare(b, "subscriber", broker.Address(), "", rounds), benchBare(b, "pipeline", broker.Address(), bare.URL(), rounds), benchBelfry(b, w, rounds)
 		b.Logf("round %d\n  bare paho subscriber  %v\n  bare pipeline         %v\n  belfry                %v", rounds, s, p, f)
 		subscriber.add(s)
 		pipeline.add(p)
