@@ -103,8 +103,8 @@ func (c *Connection) check() (endpoint, error) {
 	if c.MaxPacket < minPacket || c.MaxPacket > mostPacket {
 		mistake("max_packet", "%d is not between %d and %d bytes", c.MaxPacket, minPacket, mostPacket)
 	}
-	if c.Queue < c.MaxPacket {
-		mistake("queue", "%d bytes is less than max_packet, %d", c.Queue, c.MaxPacket)
+	if least := c.MaxPacket + arrivalOverhead; c.Queue < least {
+		mistake("queue", "%d bytes is less than one message of max_packet needs, %d", c.Queue, least)
 	}
 	return server, errors.Join(mistakes...)
 }

@@ -21,6 +21,7 @@ func (a *arrival) size() int { return len(a.Topic()) + len(a.Payload()) + arriva
 // queue holds the arrivals that are not yet on disk, up to a number of bytes. Nothing in it blocks.
 type queue struct {
 	limit int
+	unit  int           // the most that one arrival can take
 	hold  time.Duration // see maxHold; shorter in tests
 	ready chan struct{} // gets a value when there is something to take
 	room  chan struct{} // gets a value when something was released
@@ -28,6 +29,7 @@ type queue struct {
 	mu       sync.Mutex
 	arrivals []arrival // not yet taken, guarded by mu
 	used     int       // bytes of all that was not released, guarded by mu
+	coming   int       // arrivals that were admitted and not yet pushed, guarded by mu
 	stuck    bool      // nothing was released for as long as hold, guarded by mu
 	full     bool      // an arrival with QoS 1 or 2 was refused: nothing may overtake it, guarded by mu
 }
@@ -36,15 +38,14 @@ type queue struct {
 // for the answer to its ping, which stands behind the messages that wait.
 const maxHold = 8 * time.Second
 
-func newQueue(limit int, hold time.Duration) *queue {
-	return &queue{limit: limit, hold: hold, ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+func newQueue(limit, maxPacket int, hold time.Duration) *queue {
+	return &queue{limit: limit, unit: maxPacket + arrivalOverhead, hold: hold, ready: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-// awaitRoom returns once the queue is less than three quarters full, or the run is over, or nothing was stored for as long
-// as the queue may hold. The network is not read meanwhile: a broker that sets no limit to what is in flight is slowed
-// down, not cut off.
-func (q *queue) awaitRoom(over <-chan struct{}) {
-	for !q.hasRoom() {
+// admit returns once there is room for one more arrival, or the run is over, or nothing was stored for as long as the queue
+// may hold. The network is not read meanwhile: a broker that sets no limit to what is in flight is slowed down, not cut off.
+func (q *queue) admit(over <-chan struct{}) {
+	for !q.reserve() {
 		select {
 		case <-q.room:
 		case <-over:
@@ -53,41 +54,47 @@ func (q *queue) awaitRoom(over <-chan struct{}) {
 			q.mu.Lock()
 			q.stuck = true
 			q.mu.Unlock()
-			return
 		}
 	}
 }
 
-// hasRoom says whether there is nothing to wait for.
-func (q *queue) hasRoom() bool {
+// reserve says whether the next arrival may come. The library has some on their way, whose sizes are not known yet.
+func (q *queue) reserve() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.stuck || q.full || q.used <= q.limit/4*3
+	if !q.stuck && !q.full && q.used+(q.coming+1)*q.unit > q.limit {
+		return false
+	}
+	q.coming++
+	return true
 }
 
 // push appends an arrival and says whether there was room for it.
 func (q *queue) push(a arrival) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.coming = max(q.coming-1, 0)
+	signal(q.room)
 	size := a.size()
 	if q.full || q.used+size > q.limit {
 		if a.Qos() > 0 {
 			q.full = true
-			q.wake()
+			signal(q.ready)
 		}
 		return false
 	}
 	q.used += size
 	q.arrivals = append(q.arrivals, a)
 	if len(q.arrivals) == 1 {
-		q.wake()
+		signal(q.ready)
 	}
 	return true
 }
 
-func (q *queue) wake() {
+// signal leaves a value in a channel of one place, if none is there.
+func signal(channel chan<- struct{}) {
 	select {
-	case q.ready <- struct{}{}:
+	case channel <- struct{}{}:
 	default:
 	}
 }
@@ -110,8 +117,5 @@ func (q *queue) release(arrivals []arrival) {
 	q.used -= size
 	q.stuck = false
 	q.mu.Unlock()
-	select {
-	case q.room <- struct{}{}:
-	default:
-	}
+	signal(q.room)
 }

@@ -101,7 +101,7 @@ func mark(digest hash.Hash, source string, message *arrival) buffer.Mark {
 func (s *subscriber) Run(parent context.Context, emit gateway.Emit, ready func(error)) error {
 	ctx, end := context.WithCancelCause(parent)
 	defer end(nil)
-	session := &session{subscriber: s, queue: newQueue(s.options.Queue, s.hold), acks: newAcks(), end: end, digest: sha256.New()}
+	session := &session{subscriber: s, queue: newQueue(s.options.Queue, s.options.MaxPacket, s.hold), acks: newAcks(), end: end, digest: sha256.New()}
 	if err := session.connect(ctx); err != nil {
 		if parent.Err() != nil {
 			return nil
