@@ -1,0 +1,100 @@
+package secret
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func write(t *testing.T, content string, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestOnlyFilesOfTheirOwnerAreRead(t *testing.T) {
+	for _, c := range []struct {
+		mode    os.FileMode
+		exposed bool
+	}{
+		{0o600, false}, {0o400, false}, {0o700, false},
+		{0o640, true}, {0o604, true}, {0o644, true}, {0o660, true}, {0o620, true}, {0o602, true}, {0o777, true},
+	} {
+		got, err := Read(write(t, "hush\r\n", c.mode))
+		if c.exposed {
+			if !errors.Is(err, ErrExposed) || !strings.Contains(err.Error(), "chmod 600") {
+				t.Errorf("mode %04o: got %v, want ErrExposed with the remedy", c.mode, err)
+			}
+		} else if err != nil || string(got) != "hush" {
+			t.Errorf("mode %04o: got %q, %v, want the secret without its line end", c.mode, got, err)
+		}
+	}
+}
+
+func TestSymbolicLinkIsRefused(t *testing.T) {
+	path := write(t, "hush", 0o600)
+	link := path + "-link"
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(link); !errors.Is(err, ErrExposed) {
+		t.Errorf("got %v, want ErrExposed", err)
+	}
+}
+
+func TestWhatIsNoSecretFileIsNamed(t *testing.T) {
+	if _, err := Read(write(t, "\n", 0o600)); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("empty file: got %v", err)
+	}
+	if _, err := Read(write(t, strings.Repeat("x", maxSecret+1), 0o600)); err == nil || !strings.Contains(err.Error(), "64 KiB") {
+		t.Errorf("large file: got %v", err)
+	}
+	if _, err := Read(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing file: got %v", err)
+	}
+	if _, err := Read(t.TempDir()); err == nil {
+		t.Error("a folder is read")
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(pipe); err == nil || !strings.Contains(err.Error(), "regular") {
+		t.Errorf("pipe: got %v, want an error at once", err)
+	}
+}
+
+func TestTLSNamesTheFileThatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), []byte("no PEM"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		tls  TLS
+		want string
+	}{
+		{TLS{CA: "none.pem"}, "tls.ca: "},
+		{TLS{CA: "ca.pem"}, "ca.pem: no PEM certificate"},
+		{TLS{Cert: "a.pem"}, "cert and key go together"},
+		{TLS{Cert: "none.pem", Key: "none.key"}, "tls.cert: "},
+		{TLS{Cert: "ca.pem", Key: "none.key"}, "tls.key: "},
+	} {
+		if _, err := c.tls.Config(dir); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: got %v, want %q", c.tls, err, c.want)
+		}
+	}
+	config, err := TLS{ServerName: "broker"}.Config(dir)
+	if err != nil || config.MinVersion < 0x0303 || config.InsecureSkipVerify || config.ServerName != "broker" {
+		t.Errorf("got %+v, %v, want TLS 1.2 at least, checked", config, err)
+	}
+}
