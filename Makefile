@@ -19,7 +19,7 @@ run: build ## the whole thing: broker, NATS, a simulated town and the gateway, u
 test: ## all tests
 	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 20m ./...
 
-check: lint test fuzz cross ## what CI runs: lint, tests, a few seconds of fuzzing, cross-builds
+check: lint test fuzz cross ## lint, tests, a few seconds of fuzzing, cross-builds
 
 lint: ## gofmt, vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt -w on: $$unformatted"; exit 1; fi

@@ -73,10 +73,11 @@ func (g *Gateway) emit(source string) Emit {
 	}
 }
 
-// reportRejected logs the first rejected uplink of a source in a minute; the others are counted.
+// reportRejected logs the first rejected uplink of a source, stage and known sensor in a minute; the others are counted. The
+// keys are bounded by the inventory: unknown devices share one.
 func (g *Gateway) reportRejected(source string, prepared *Prepared) {
 	rejected := prepared.Rejected()
-	if skipped, ok := g.rejections.allow(source); ok {
+	if skipped, ok := g.rejections.allow(source + " " + rejected.Stage + " " + rejected.Sensor); ok {
 		g.Log.Warn("quarantined an uplink", "source", source, "sensor", rejected.Sensor, "stage", rejected.Stage,
 			"reason", rejected.Reason, "more", skipped)
 	}

@@ -8,7 +8,7 @@ import (
 // limiter lets one log line a minute through for each key and counts the others.
 type limiter struct {
 	mu   sync.Mutex
-	keys map[string]*limited // guarded by mu; keys are names from the configuration, so it is bounded
+	keys map[string]*limited // guarded by mu; callers bound the keys
 }
 
 type limited struct {

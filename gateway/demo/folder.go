@@ -50,5 +50,5 @@ func statusAddress() (string, error) {
 		defer listener.Close()
 		return listener.Addr().String(), nil
 	}
-	return "", fmt.Errorf("no free port for the status page on 127.0.0.1")
+	return "", fmt.Errorf("no free port for the status server on 127.0.0.1")
 }

@@ -142,7 +142,7 @@ func (s *show) introduce(folder, status string) {
 	s.display.line("Belfry-sur-Seine: %d simulated sensors, %.0f messages a second", len(s.town.Sensors()), s.options.Rate)
 	s.display.line("  MQTT broker    %s", s.broker.Address())
 	s.display.line("  NATS server    %s   (nats --server %[1]s sub 'town.>')", s.nats.URL())
-	s.display.line("  status page    http://%s/", status)
+	s.display.line("  status         http://%s/readyz   (and /healthz, /metrics)", status)
 	s.display.line("  configuration  %s", folder)
 	s.display.line("")
 }

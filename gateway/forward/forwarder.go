@@ -48,7 +48,7 @@ func newForwarder(n *NATS, store gateway.Store, ready func(error)) *forwarder {
 		NATS: n, store: store, inbox: newInbox(),
 		subjects: map[string]*subject{}, parked: map[*subject]struct{}{}, denied: map[*subject]struct{}{},
 		flights: map[*nats.Msg]*flight{},
-		status:  status{ready: ready, log: n.log},
+		status:  status{ready: ready},
 	}
 	f.tasks.inbox = f.inbox
 	for i := range f.lanes {

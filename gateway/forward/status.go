@@ -1,14 +1,10 @@
 package forward
 
-import (
-	"fmt"
-	"log/slog"
-)
+import "fmt"
 
-// status tells the gateway and the log how forwarding goes, each change once.
+// status tells the gateway how forwarding goes, each change once.
 type status struct {
 	ready func(error)
-	log   *slog.Logger
 	read  error // why the store could not be read
 
 	told bool
@@ -55,10 +51,5 @@ func (s *status) tell(err error) {
 		return
 	}
 	s.told, s.last = true, text
-	if err != nil {
-		s.log.Warn("forwarding held up", "err", err)
-	} else {
-		s.log.Info("forwarding")
-	}
 	s.ready(err)
 }

@@ -70,7 +70,7 @@ func (s *Server) Show(view View) {
 func (s *Server) Run(ctx context.Context, ready func(error)) error {
 	listener, err := net.Listen("tcp", s.listen)
 	if err != nil {
-		return fmt.Errorf("status.listen: %w", err)
+		return fmt.Errorf("status.listen: %w (if another program has the port, choose another)", err)
 	}
 	server := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,

@@ -28,6 +28,9 @@ type demoCommand struct {
 
 // Run shows the demo; its error is the verdict.
 func (c demoCommand) Run(p program) error {
+	if c.Sensors < 4 || c.Rate <= 0 {
+		return errors.New("--sensors must be at least 4, --rate above 0")
+	}
 	log, err := c.openLog()
 	if err != nil {
 		return err

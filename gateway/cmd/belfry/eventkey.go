@@ -20,11 +20,14 @@ func eventKey(configured, bufferDir string) ([]byte, error) {
 	if err != nil && configured != "" {
 		return nil, fmt.Errorf("event_key: %w", err)
 	}
+	if err == nil {
+		return key, nil
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+		return nil, fmt.Errorf("buffer.dir: %w", err)
 	}
 	if err := makeEventKey(path); err != nil {
-		return nil, fmt.Errorf("make %s: %w", path, err)
+		return nil, fmt.Errorf("buffer.dir: %w (make the folder for the user that runs belfry: install -d -m 700 -o USER %s)", err, bufferDir)
 	}
 	return secret.Read(path)
 }

@@ -57,7 +57,6 @@ var owners = map[string][]string{
 	"github.com/alecthomas/kong":          {"gateway/cmd/belfry"},
 	"github.com/prometheus/client_golang": {"gateway/status"},
 	"golang.org/x/net":                    {"gateway/status"},
-	"golang.org/x/text":                   {"gateway/config"},
 	"go.uber.org/goleak":                  {"gateway/gatewaytest"},
 }
 
