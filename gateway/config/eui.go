@@ -12,6 +12,8 @@ const euiDigits = 16
 var (
 	separators = strings.NewReplacer("-", "", ":", "", " ", "")
 	hexPairs   = regexp.MustCompile(`^[0-9A-Fa-f]{2}([-: ][0-9A-Fa-f]{2}){5,}$`)
+	// roundedForm is what is left of a DevEUI that a spreadsheet took for a number: 7,01235E+15, 7E+15.
+	roundedForm = regexp.MustCompile(`(?i)^\d(([.,][0-9a-f]+)?E\+|[.,]\d+E)\d+$`)
 )
 
 // parseEUI returns a DevEUI as 16 hexadecimal digits in lower case.
@@ -34,9 +36,9 @@ func parseEUI(written string) (string, error) {
 func isHex(r rune) bool { return r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F' }
 
 // looksLikeEUI says whether a device's address is a DevEUI or was meant to be one: 16 characters with at most two wrong
-// ones, one digit too few or too many, or pairs of digits with separators. Fifteen decimal digits are not, they are the IMEI of a
-// modem.
-func looksLikeEUI(written string) bool {
+// ones, fewest to most digits with a letter among them, or pairs of digits with separators. Fifteen decimal digits are not, they
+// are the IMEI of a modem.
+func looksLikeEUI(written string, fewest, most int) bool {
 	if hexPairs.MatchString(written) {
 		return true
 	}
@@ -50,11 +52,8 @@ func looksLikeEUI(written string) bool {
 			letters++
 		}
 	}
-	switch len(plain) {
-	case euiDigits:
+	if len(plain) == euiDigits {
 		return digits >= euiDigits-2
-	case euiDigits - 1, euiDigits + 1:
-		return digits == len(plain) && letters > 0
 	}
-	return false
+	return len(plain) >= fewest && len(plain) <= most && digits == len(plain) && letters > 0
 }

@@ -106,10 +106,15 @@ func (s *sheet) device(source string, here line) string {
 		s.wrong("device", "the sensor has no device", "its DevEUI, or its name in the topic")
 		return ""
 	}
+	if s.mayBeEUI(source) && roundedForm.MatchString(device) {
+		s.wrong("device", fmt.Sprintf("%q is a number that a spreadsheet rounded", device),
+			"format the column as text and enter the DevEUI again")
+		return ""
+	}
 	eui, err := parseEUI(device)
-	if s.needsEUI(source) || source == "" && looksLikeEUI(device) {
+	if s.needsEUI(source) || source == "" && s.meansEUI(device) {
 		if err != nil {
-			s.wrong("device", err.Error(), "")
+			s.wrong("device", err.Error(), s.euiHint(source))
 			return ""
 		}
 		device = eui
@@ -120,6 +125,35 @@ func (s *sheet) device(source string, here line) string {
 		s.claim(source, device, here)
 	}
 	return device
+}
+
+// mayBeEUI says whether sensors of a source ("" for any) may be known by their DevEUI.
+func (s *sheet) mayBeEUI(source string) bool { return source == "" || s.needsEUI(source) }
+
+// meansEUI says whether the device of a sensor without a source was meant to be a DevEUI. Where there is LoRaWAN, more is
+// taken for one: a town with other sources can name the source.
+func (s *sheet) meansEUI(device string) bool {
+	if s.hasLoRaWAN() {
+		return looksLikeEUI(device, euiDigits-4, euiDigits+2)
+	}
+	return looksLikeEUI(device, euiDigits-1, euiDigits+1)
+}
+
+// euiHint says what to do with a device that is no DevEUI, where it need not be one.
+func (s *sheet) euiHint(source string) string {
+	if s.needsEUI(source) || len(s.kinds) == 0 {
+		return ""
+	}
+	return "name the source if it is not a DevEUI"
+}
+
+func (s *sheet) hasLoRaWAN() bool {
+	for _, kind := range s.kinds {
+		if slices.Contains(lorawanKinds, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // needsEUI says whether sensors of a source ("" for any) can only be known by their DevEUI.
