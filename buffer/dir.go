@@ -37,8 +37,14 @@ func replaceFile(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(name))
 	}
-	return syncDir(filepath.Dir(path))
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("%w: %w", errInDoubt, err)
+	}
+	return nil
 }
+
+// errInDoubt says that a file was replaced, but may be the old one again after a power cut.
+var errInDoubt = errors.New("not known to be on disk")
 
 // putAside renames a suspect file so that it is neither used nor lost, and returns its new name. No file is no error.
 func putAside(path string) (string, error) {

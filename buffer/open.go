@@ -63,6 +63,7 @@ type Buffer struct {
 	rolloverFailed  time.Time
 	quarantineSince time.Duration                   // when the oldest record in quarantine was stored; negative: unknown
 	commitHook      func(commit func() error) error // for tests: stands around bbolt's commit
+	manifestHook    func(write func() error) error  // for tests: stands around the writing of the manifest
 }
 
 var _ io.Closer = (*Buffer)(nil)

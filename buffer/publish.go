@@ -47,7 +47,7 @@ func (b *Buffer) Reject(ctx context.Context, record Record, data []byte) error {
 	g := gap{lane: record.Lane, first: record.Seq, last: record.Seq, records: 1}
 	return b.wait(ctx, func(tx *Tx) error {
 		bt := tx.batch
-		if bt.get(g.key()) != nil {
+		if bt.get(g.key()) != nil || g.last <= bt.counters.marks[g.lane] { // dealt with before
 			return nil
 		}
 		if tx.Append(Quarantine, data); tx.err == nil && g.last > bt.counters.marks[g.lane] {

@@ -251,10 +251,16 @@ func (b *Buffer) replaceHead() error {
 		b.mu.Lock()
 		b.segments = b.segments[:len(b.segments)-1]
 		b.head = old
-		if old != nil {
+		inDoubt := errors.Is(err, errInDoubt)
+		if inDoubt { // a restart may find the old segment closed as it is now: nothing may be added to it
+			b.head = nil
+		} else if old != nil {
 			old.Closed = false
 		}
 		b.mu.Unlock()
+		if inDoubt && old != nil {
+			err = errors.Join(err, old.close())
+		}
 		return errors.Join(err, s.remove())
 	}
 	if old != nil {
@@ -286,6 +292,9 @@ func (b *Buffer) writeManifest() error {
 	m := manifest{Format: manifestFormat, Epoch: b.epoch}
 	for _, s := range b.segments {
 		m.Segments = append(m.Segments, s.entry)
+	}
+	if b.manifestHook != nil {
+		return b.manifestHook(func() error { return m.write(b.options.Dir) })
 	}
 	return m.write(b.options.Dir)
 }

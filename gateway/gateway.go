@@ -38,7 +38,8 @@ type Uplink struct {
 
 // Emit hands uplinks over, in order. done is called once, when all of them are held on disk, as events or in
 // quarantine (nil), or when that failed; only then, and only after nil, may a source acknowledge them. done must not
-// block. Emit blocks while the gateway is behind, and returns an error only when ctx is done; done is not called then.
+// block. After done got an error nothing more is held in this Run, so that nothing overtakes: Run must end.
+// Emit blocks while the gateway is behind, and returns an error only when ctx is done; done is not called then.
 type Emit func(ctx context.Context, uplinks []Uplink, done func(error)) error
 
 // Source is where uplinks come in.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -30,10 +31,14 @@ func (i *intake) snapshot() Intake {
 	}
 }
 
+// errOvertakes keeps what comes after a failure from being held before it: the source delivers both again, in order.
+var errOvertakes = errors.New("an earlier message could not be held")
+
 // emit returns how a source hands its uplinks over: decoded here, on the source's goroutine, and built into records on
 // the buffer's, where the state of their sensors is at hand.
 func (g *Gateway) emit(source string) Emit {
 	counts := g.intakes[source]
+	failed := false // something of this run is not held; only the buffer's goroutine touches it
 	return func(ctx context.Context, uplinks []Uplink, done func(error)) error {
 		began := time.Now()
 		groups := make([]buffer.Group, 0, len(uplinks))
@@ -49,12 +54,18 @@ func (g *Gateway) emit(source string) Emit {
 				continue
 			}
 			mark, once := prepared.mark()
-			groups = append(groups, buffer.Group{Mark: mark, Once: once, Build: func(tx *buffer.Tx) error { return prepared.Build(tx) }})
+			groups = append(groups, buffer.Group{Mark: mark, Once: once, Build: func(tx *buffer.Tx) error {
+				if failed {
+					return errOvertakes
+				}
+				return prepared.Build(tx)
+			}})
 		}
 		n := uint64(len(uplinks))
 		counts.received.Add(n)
 		err := g.Buffer.Append(ctx, groups, func(outcome buffer.Outcome, err error) {
 			if err != nil {
+				failed = true
 				counts.failed.Add(n)
 			} else {
 				duplicates := uint64(outcome.Duplicates)

@@ -91,7 +91,7 @@ func (n *Normaliser) Prepare(source string, uplink *Uplink) *Prepared {
 	}
 	p.Output = output
 	if p.identity == "" && output.MessageID != "" {
-		p.identity = "message:" + uplink.Device + ":" + output.MessageID
+		p.identity = "message:" + p.sensor.Event.ID + "\x00" + output.MessageID
 	}
 	var flags []string
 	if len(output.Warnings) > 0 {

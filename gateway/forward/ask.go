@@ -88,14 +88,17 @@ func (f *forwarder) answer(s *subject, q *question, a answer, err error) {
 }
 
 func (f *forwarder) askFailed(s *subject, err error) {
-	f.list(s)
 	switch {
 	case errors.Is(err, context.Canceled): // the connection it went over is gone
+		f.list(s)
 	case !f.connection.alive():
+		f.list(s)
 		f.stream.prepared = false
 	case f.connection.session.deniedAsk != nil:
+		f.list(s)
 		f.pause.begin(f.now, "ask denied", f.connection.session.deniedAsk, byAsk)
 	default:
+		f.park(s, firstPause, maxPause, nil) // the next probe is another subject's
 		f.pause.begin(f.now, "ask", fmt.Errorf("ask stream %q for its last message on %q: %w", f.options.Stream, s.name, err), byAsk)
 	}
 }

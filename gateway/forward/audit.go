@@ -46,11 +46,12 @@ func (f *forwarder) prepare() {
 	f.stream.busy = true
 	s, up, line := f.connection.session, f.connection.ups, f.connection.line
 	first, marks := f.tail.created.IsZero(), [2]buffer.Seq{f.lanes[0].told, f.lanes[1].told}
+	highest, id := f.tail.highest, f.tail.id
 	f.tasks.start(func(context.Context) func() {
 		ctx, cancel := context.WithTimeout(line, auditTimeout)
 		defer cancel()
 		info, err := f.options.look(ctx, s.js)
-		lost := err == nil && first && f.tailLost(ctx, s.nc, marks)
+		lost := err == nil && (first && f.tailLost(ctx, s.nc, marks) || highest > 0 && f.replaced(ctx, s.nc, highest, id))
 		return func() { f.looked(up, info, lost, err) }
 	})
 }
@@ -68,7 +69,7 @@ func (f *forwarder) looked(up int, info *jetstream.StreamInfo, lost bool, err er
 	case err == nil:
 		findings = f.options.audit(info.Config)
 		f.verify(info, lost)
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout):
+	case errors.Is(err, nats.ErrTimeout): // from complained: no permission to ask
 		findings = []string{fmt.Sprintf("no answer about stream %q, so its settings are not checked (let this user publish to %s)",
 			f.options.Stream, infoSubject(f.options.Stream))}
 	default:

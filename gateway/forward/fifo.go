@@ -8,7 +8,6 @@ type fifo[T any] struct {
 
 func (q *fifo[T]) len() int    { return len(q.items) - q.first }
 func (q *fifo[T]) peek() T     { return q.items[q.first] }
-func (q *fifo[T]) at(i int) *T { return &q.items[q.first+i] }
 func (q *fifo[T]) push(item T) { q.items = append(q.items, item) }
 func (q *fifo[T]) all() []T    { return q.items[q.first:] }
 

@@ -85,6 +85,7 @@ func (f *forwarder) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var end time.Time // when to stop waiting for acknowledgements
+	var appended <-chan struct{}
 	for {
 		f.now = time.Now()
 		outcomes, calls = f.inbox.take(outcomes)
@@ -99,7 +100,13 @@ func (f *forwarder) loop(ctx context.Context) {
 		if done == nil && (len(f.flights) == 0 || !f.now.Before(end)) {
 			return
 		}
-		appended := f.store.Appended() // before reading, so that nothing comes in between unseen
+		next := f.store.Appended() // before reading, so that nothing comes in between unseen
+		select {
+		case <-appended: // whatever woke us up
+			f.lanes[buffer.Urgent].drained, f.lanes[buffer.Normal].drained = false, false
+		default:
+		}
+		appended = next
 		if done != nil {
 			f.connect()
 			f.prepare()
@@ -116,7 +123,6 @@ func (f *forwarder) loop(ctx context.Context) {
 			done, end = nil, time.Now().Add(grace)
 		case <-f.inbox.wake:
 		case <-appended:
-			f.lanes[buffer.Urgent].drained, f.lanes[buffer.Normal].drained = false, false
 		case <-timer.C:
 		}
 	}
@@ -149,7 +155,7 @@ func (f *forwarder) nextTurn(stopping bool, end time.Time) time.Duration {
 // advance tells the store how far each lane is dealt with without a gap.
 func (f *forwarder) advance() {
 	for i := range f.lanes {
-		if upTo, ok := f.lanes[i].advance(); ok && upTo > f.lanes[i].told {
+		if upTo := f.lanes[i].advance(); upTo > f.lanes[i].told {
 			f.lanes[i].told = upTo
 			f.store.Published(buffer.Lane(i), upTo)
 		}

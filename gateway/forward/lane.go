@@ -10,7 +10,8 @@ import (
 const (
 	maxWaiting  = 4096    // records read ahead in a lane
 	maxBytes    = 8 << 20 // of them
-	maxSpan     = 1 << 17 // records between the oldest that waits and the newest that was read
+	maxOpen     = 1 << 17 // records that wait, in memory or on disk
+	maxAhead    = 64      // records of one subject in memory: one at a time is in flight, the others must not take all room
 	readAtOnce  = 512
 	guessedSize = 16 << 10 // of the largest record, before one was seen
 	readRetry   = time.Second
@@ -19,26 +20,21 @@ const (
 // lane is what was read ahead of one lane of the store.
 type lane struct {
 	lane    buffer.Lane
-	next    buffer.Seq  // to read
-	places  fifo[place] // every record read and not yet told to the store, in order
-	popped  uint64      // places that are gone
-	told    buffer.Seq  // to the store
-	waiting int         // items with their data in memory
-	bytes   int         // of them
-	largest int         // record of the last read, to guess the next
-	drained bool        // nothing more until the store says so
-	retryAt time.Time   // after a read error
-}
-
-// place is a record's place in its lane; item is nil once it is dealt with.
-type place struct {
-	seq  buffer.Seq
-	item *item
+	next    buffer.Seq // to read
+	first   *item      // of those read and not dealt with, a list in order
+	last    *item
+	open    int        // how many they are
+	told    buffer.Seq // to the store
+	waiting int        // items with their data in memory
+	bytes   int        // of them
+	largest int        // record of the last read, to guess the next
+	drained bool       // nothing more until the store says so
+	retryAt time.Time  // after a read error
 }
 
 // room says how many records may be read now, 0 when it is not worth it.
 func (l *lane) room() int {
-	byCount := min(maxWaiting-l.waiting, maxSpan-l.places.len())
+	byCount := min(maxWaiting-l.waiting, maxOpen-l.open)
 	if byCount < readAtOnce || l.bytes > maxBytes/2 {
 		return 0
 	}
@@ -46,9 +42,14 @@ func (l *lane) room() int {
 }
 
 func (l *lane) add(it *item) {
-	it.at = l.popped + uint64(l.places.len())
 	it.size = len(it.record.Data)
-	l.places.push(place{it.record.Seq, it})
+	if it.before = l.last; l.last != nil {
+		l.last.after = it
+	} else {
+		l.first = it
+	}
+	l.last = it
+	l.open++
 	l.waiting++
 	l.bytes += it.size
 }
@@ -65,16 +66,26 @@ func (l *lane) finish(it *item) {
 		l.waiting--
 		l.bytes -= it.size
 	}
-	l.places.at(int(it.at - l.popped)).item = nil
+	if it.before != nil {
+		it.before.after = it.after
+	} else {
+		l.first = it.after
+	}
+	if it.after != nil {
+		it.after.before = it.before
+	} else {
+		l.last = it.before
+	}
+	it.before, it.after = nil, nil
+	l.open--
 }
 
-// advance drops the places at the front that are dealt with and returns the last of them.
-func (l *lane) advance() (upTo buffer.Seq, moved bool) {
-	for l.places.len() > 0 && l.places.peek().item == nil {
-		upTo, moved = l.places.pop().seq, true
-		l.popped++
+// advance returns up to where all that was read is dealt with.
+func (l *lane) advance() buffer.Seq {
+	if l.first != nil {
+		return l.first.record.Seq - 1
 	}
-	return upTo, moved
+	return l.next - 1
 }
 
 // fill reads ahead in both lanes.
@@ -134,7 +145,7 @@ func (f *forwarder) admit(l *lane, record buffer.Record) {
 	case s.state == idle:
 		f.skipStored(s)
 		f.list(s)
-	case s.problem != nil:
+	case s.problem != nil || s.queue.len() > maxAhead:
 		l.leaveOnDisk(it)
 	}
 }

@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -13,7 +14,10 @@ type proxy struct {
 	server   string
 	swallow  atomic.Bool // what the server says is read and dropped
 	swallows chan struct{}
-	group    sync.WaitGroup
+
+	swallowInfo atomic.Bool // answers about the stream are dropped
+	swallowed   atomic.Int32
+	group       sync.WaitGroup
 
 	mu    sync.Mutex    // guards what follows
 	held  chan struct{} // closed by release
@@ -88,6 +92,10 @@ func (p *proxy) down(client, server net.Conn) {
 	b := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(b)
+		if n > 0 && p.swallowInfo.Load() && bytes.Contains(b[:n], []byte("stream_info_response")) {
+			p.swallowed.Add(1)
+			continue
+		}
 		if n > 0 && p.swallow.Load() {
 			select {
 			case p.swallows <- struct{}{}:

@@ -141,7 +141,9 @@ func (f *forwarder) settle(o outcome) {
 	case stored:
 		f.published.Add(1)
 		s.last, s.conflicts = o.seq, 0
-		f.tail.highest = max(f.tail.highest, o.seq)
+		if o.seq > f.tail.highest {
+			f.tail.highest, f.tail.id = o.seq, it.id
+		}
 		f.forgive(s)
 		f.pause.end()
 		f.finish(it)
@@ -161,7 +163,7 @@ func (f *forwarder) settle(o outcome) {
 		f.refused.Add(1)
 		f.pause.begin(f.now, kindOf(o.err), f.sentence(o.err, s.name), byPublish)
 		f.stream.doubt(o.err)
-		f.list(s)
+		f.park(s, firstPause, maxPause, nil) // the next probe is another subject's: this one may be the only one refused
 	case unknown:
 		s.sure = false
 		switch {

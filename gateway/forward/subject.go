@@ -46,7 +46,8 @@ type item struct {
 	id      string
 	body    []byte // aliases record.Data
 	size    int    // counted against the lane's limit, 0 while left on disk
-	at      uint64 // place in its lane
+	before  *item  // in its lane
+	after   *item
 	subject *subject
 	sent    bool // handed to the client at least once
 }

@@ -14,6 +14,7 @@ import (
 // tail is what tells at a connect whether the stream still has the end that it acknowledged.
 type tail struct {
 	highest uint64    // stream sequence that was acknowledged to this process
+	id      string    // of the message there
 	created time.Time // of the stream, zero before it was seen
 	rewind  bool      // go back to the oldest record held, once nothing is under way
 }
@@ -65,26 +66,47 @@ func (f *forwarder) rewindHeld() {
 // before: an older one of ours at the end of its subject means that the newer is lost.
 func (f *forwarder) tailLost(ctx context.Context, nc *nats.Conn, marks [2]buffer.Seq) bool {
 	for i, mark := range marks {
-		if mark == 0 {
+		first := buffer.Seq(1)
+		if mark > tailRecords {
+			first = mark - tailRecords
+		}
+		records, err := f.store.Read(buffer.Lane(i), first, tailRecords)
+		if err != nil {
 			continue
 		}
-		records, err := f.store.Read(buffer.Lane(i), mark, 1)
-		if err != nil || len(records) == 0 || records[0].Seq != mark {
-			continue // not held any more
+		newest := map[string]buffer.Seq{} // by subject
+		ids := map[string]buffer.Seq{}
+		for _, r := range records {
+			record, err := event.ParseRecord(r.Data)
+			if r.Seq <= mark && err == nil && checkSubject(record.Subject) == nil {
+				newest[record.Subject], ids[record.ID] = r.Seq, r.Seq
+			}
 		}
-		record, err := event.ParseRecord(records[0].Data)
-		if err != nil || checkSubject(record.Subject) != nil {
-			continue
-		}
-		q := &question{nc: nc, stream: f.options.Stream, buffer: f.buffer, store: f.store,
-			subject: record.Subject, lane: buffer.Lane(i), first: mark, ids: map[string]buffer.Seq{record.ID: mark}}
-		last, err := q.get(ctx, getRequest{LastFor: record.Subject})
-		if err != nil || last == nil {
-			continue
-		}
-		if seq := q.own(last); seq > 0 && seq < mark {
-			return true
+		asked := 0
+		for subject, seq := range newest {
+			if asked++; asked > maxAsks {
+				break
+			}
+			q := &question{nc: nc, stream: f.options.Stream, buffer: f.buffer, store: f.store,
+				subject: subject, lane: buffer.Lane(i), first: seq, ids: ids}
+			last, err := q.get(ctx, getRequest{LastFor: subject})
+			if err != nil || last == nil {
+				continue
+			}
+			if own := q.own(last); own > 0 && own < seq {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+const tailRecords = 256 // looked at in each lane
+
+// replaced says whether another message has the number that the stream gave to our newest: the stream lost its end, and
+// others have published since. A message that is not there any more says nothing.
+func (f *forwarder) replaced(ctx context.Context, nc *nats.Conn, seq uint64, id string) bool {
+	q := &question{nc: nc, stream: f.options.Stream}
+	there, err := q.get(ctx, getRequest{Seq: seq})
+	return err == nil && there != nil && there.header.Get(jetstream.MsgIDHeader) != id
 }

@@ -39,7 +39,7 @@ func defaultConnection(env Env) Connection {
 
 const (
 	minPacket    = 1 << 10         // bytes
-	mostPacket   = 268_435_455 + 5 // bytes, MQTT 3.1.1 section 2.2.3
+	mostPacket   = 2 << 20         // bytes; in quarantine a message is up to 2.7 times as large, and the smallest buffer takes 8 MiB at once
 	maxKeepAlive = 65_535          // seconds, section 3.1.2.10
 	maxClientID  = 65_535          // bytes, section 1.5.3
 	minKeepAlive = 5 * time.Second // paho's ping needs some room
