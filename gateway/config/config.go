@@ -37,7 +37,7 @@ type Town struct {
 	Owner   string // SIREN
 }
 
-// Status says where metrics, health and the page are served.
+// Status says where metrics and health are served.
 type Status struct{ Listen string }
 
 // Log says how the program logs.
@@ -62,15 +62,19 @@ type loader struct {
 	kinds   map[string]string // of the sources, by name
 	unnamed bool              // a source has no name that could be read
 	known   []string          // names of all models, also of those with mistakes
+	used    map[string]bool   // names of the folders that belfry.yaml names files in
 }
 
 // Load reads the folder dir and checks all of it. The Config is nil when a problem is fatal; with problems that are all
 // tolerable there is a Config too. It reads files in and below dir only, and those that belfry.yaml names.
 func Load(dir string, env Env) (*Config, Problems) {
 	l := newLoader(dir, env)
-	l.loadMain()
-	l.loadModels()
-	l.loadSensors()
+	if l.isFolder() {
+		l.loadMain()
+		l.checkNames()
+		l.loadModels()
+		l.loadSensors()
+	}
 	problems := l.report.sorted()
 	if problems.Fatal() {
 		return nil, problems
@@ -87,6 +91,7 @@ func newLoader(dir string, env Env) *loader {
 	}
 	return &loader{
 		dir: dir, folder: os.DirFS(dir), env: env, report: newReport(), kinds: map[string]string{},
+		used:   map[string]bool{},
 		config: &Config{Dir: dir, Models: map[string]*event.Model{}},
 	}
 }

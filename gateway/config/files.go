@@ -43,7 +43,7 @@ func (l *loader) checkSecret(d *document, path, name string) {
 	if name == "" || d.isFaulty(path) {
 		return
 	}
-	if err := secret.Check(secret.Path(l.dir, name)); err != nil {
+	if err := secret.Check(l.path(name)); err != nil {
 		d.tolerate(path, err)
 	}
 }
@@ -61,7 +61,7 @@ func (l *loader) checkTLS(d *document, path string, tls secret.TLS) {
 		if name == "" {
 			continue
 		}
-		if _, err := os.ReadFile(secret.Path(l.dir, name)); err != nil {
+		if _, err := os.ReadFile(l.path(name)); err != nil {
 			d.tolerate(join(path, key), err)
 			readable = false
 		}

@@ -47,10 +47,16 @@ func (l *loader) loadSensors() {
 		loader: l, ids: map[string]line{}, devices: map[[2]string]line{}, first: map[string]line{}, hints: map[string]string{},
 		services: event.Services(),
 	}
-	for _, file := range l.list(l.folder, sensorsFolder, ".csv", l.report) {
+	files := l.list(l.folder, sensorsFolder, ".csv", l.report)
+	for _, file := range files {
 		if text, ok := readFile(l.folder, file, l.report); ok {
 			v.readSheet(file, text)
 		}
+	}
+	faulty := func(file string) bool { return l.report.counts[file] > 0 }
+	if len(v.sensors) == 0 && !slices.ContainsFunc(append(files, sensorsFolder), faulty) {
+		l.report.add(Problem{File: sensorsFolder, Message: "no sensor", Tolerable: true,
+			Hint: "every message would go to quarantine; add " + sensorsFolder + "/*.csv"})
 	}
 	l.config.Inventory = gateway.NewInventory(v.sensors)
 }

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"belfry/gateway/event"
 	"belfry/gateway/secret"
@@ -11,6 +13,9 @@ const mainFile = "belfry.yaml"
 
 // loadMain reads belfry.yaml.
 func (l *loader) loadMain() {
+	if !l.hasMain() {
+		return
+	}
 	text, ok := readFile(l.folder, mainFile, l.report)
 	if !ok {
 		return
@@ -26,9 +31,26 @@ func (l *loader) loadMain() {
 	l.makeSources(d, &written)
 	l.checkNATS(d, written.NATS)
 	l.config.Buffer = bufferOptions(d, &written.Buffer)
-	l.config.Buffer.Dir = secret.Path(l.dir, l.config.Buffer.Dir)
+	l.config.Buffer.Dir = l.path(l.config.Buffer.Dir)
 	l.config.Status = checkStatus(d, written.Status)
 	l.config.Log = checkLog(d, written.Log)
+}
+
+// hasMain says whether belfry.yaml is there, and reports it if not. A belfry.yml is not it.
+func (l *loader) hasMain() bool {
+	const short = "belfry.yml"
+	_, err := fs.Stat(l.folder, mainFile)
+	_, errShort := fs.Stat(l.folder, short)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case missing && errShort == nil:
+		l.report.add(Problem{File: short, Message: "this file would not be read", Hint: "call it " + mainFile})
+	case missing:
+		l.report.add(Problem{File: mainFile, Message: "no such file", Hint: "give the configuration folder with --config"})
+	case errShort == nil:
+		l.unread(short, "file", mainFile+" is", l.report)
+	}
+	return !missing
 }
 
 // checkEventKey reads the key of event ids, without which no event could have the same id again.
@@ -36,7 +58,7 @@ func (l *loader) checkEventKey(d *document, name string) {
 	if name == "" {
 		return
 	}
-	l.config.EventKeyFile = secret.Path(l.dir, name)
+	l.config.EventKeyFile = l.path(name)
 	key, err := secret.Read(l.config.EventKeyFile)
 	switch {
 	case err != nil:

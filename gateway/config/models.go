@@ -47,26 +47,6 @@ func (l *loader) loadBuiltin(taken []string) {
 	}
 }
 
-// list returns the paths of a folder's files that end in extension; none if there is no folder.
-func (l *loader) list(root fs.FS, folder, extension string, report *report) []string {
-	entries, err := fs.ReadDir(root, folder)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		report.add(Problem{File: folder, Message: reason(err)})
-	}
-	var names []string
-	for _, entry := range entries {
-		name, lower := path.Join(folder, entry.Name()), strings.ToLower(entry.Name())
-		switch {
-		case strings.HasPrefix(lower, "."): // what editors leave
-		case strings.HasSuffix(entry.Name(), extension):
-			names = append(names, name)
-		case strings.HasSuffix(lower, extension), extension == ".yaml" && strings.HasSuffix(lower, ".yml"):
-			report.add(Problem{File: name, Message: "this file would not be read", Hint: "its name must end in " + extension})
-		}
-	}
-	return names
-}
-
 func (l *loader) loadModel(root fs.FS, file string, report *report) {
 	name := strings.TrimSuffix(path.Base(file), ".yaml")
 	l.known = append(l.known, name)

@@ -14,8 +14,8 @@ type Problem struct {
 	Column  int    // from 1; 0 when it is about the line or the file as a whole
 	Message string // what is wrong
 	Hint    string // what would be right; "" when the message says it
-	// Tolerable marks a file that the configuration names and that cannot be read: a password, a certificate. `belfry check`
-	// fails because of it; `belfry run` starts, and the source or sink that needs the file reports it until it is there.
+	// Tolerable marks what `belfry check` fails for and `belfry run` starts with: a file that the configuration names and that
+	// cannot be read (the source or sink that needs it reports it until it is there), a file that is not read, no sensor.
 	Tolerable bool
 }
 

@@ -23,12 +23,13 @@ func TestFilesToCopyLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, filepath.Join(dir, "belfry.yaml"), readText(t, filepath.Join("../../configs", name)))
+			write(t, filepath.Join(dir, "sensors/bins.csv"), "id,device,model\nBAC-0001,0012000000000012,dingtek-df702\n")
 			if _, problems := Load(dir, Env{}); len(problems) > 0 {
 				t.Errorf("problems:\n%s", problems)
 			}
 		})
 	}
-	if _, problems := Load("../../configs", Env{}); len(problems) > 0 {
+	if config, problems := Load("../../configs", Env{}); config == nil || len(problems) != 1 || problems[0].Message != "no sensor" {
 		t.Errorf("the folder itself has problems:\n%s", problems)
 	}
 }
