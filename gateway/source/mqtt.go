@@ -102,7 +102,7 @@ func (s *mqttSource) read(message *arrival, uplink *gateway.Uplink) bool {
 			s.count("retained_ignored")
 			return false
 		}
-		uplink.Identity = retainedIdentity(message)
+		uplink.Identity = retainedIdentity(s.env.Name, message)
 	}
 	for i := range s.topics {
 		if device, ok := s.topics[i].match(message.Topic()); ok {
@@ -114,9 +114,11 @@ func (s *mqttSource) read(message *arrival, uplink *gateway.Uplink) bool {
 	return false
 }
 
-// retainedIdentity is the same each time the broker sends a retained message.
-func retainedIdentity(message *arrival) string {
+// retainedIdentity is the same each time the source's broker sends a retained message.
+func retainedIdentity(source string, message *arrival) string {
 	digest := sha256.New()
+	digest.Write([]byte(source))
+	digest.Write([]byte{0})
 	digest.Write([]byte(message.Topic()))
 	digest.Write([]byte{0}) // no topic has one
 	digest.Write(message.Payload())

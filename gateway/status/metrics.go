@@ -13,6 +13,7 @@ var (
 	failed      = describe("failed_total", "Uplinks that could not be held; their source delivers them again.", "source")
 	transport   = describe("source_total", "What a source counts of its transport.", "source", "what")
 	forwarded   = describe("forward_total", "What the forwarding to NATS counts.", "what")
+	inFlight    = describe("forward_in_flight", "Events on their way to NATS, not acknowledged yet.")
 	ready       = describe("ready", "1 when a part is connected and working.", "part")
 
 	pending         = describe("buffer_pending", "Records not yet published.", "lane")
@@ -67,6 +68,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	for what, value := range c.view.SinkCounters() {
+		if what == "in_flight" {
+			gauge(inFlight, float64(value))
+			continue
+		}
 		count(forwarded, value, what)
 	}
 	for _, condition := range c.view.Conditions() {
