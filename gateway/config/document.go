@@ -14,12 +14,13 @@ type document struct {
 	file   string
 	root   *yaml.Node
 	report *report
-	faulty map[string]bool // key paths; what follows from a reported mistake is not reported again
+	names  map[string]string // of list entries for messages, by key path: sources[1] is sources.bins
+	faulty map[string]bool   // key paths; what follows from a reported mistake is not reported again
 }
 
 // parseDocument reads a file's one YAML document, a mapping. With nil there was a problem, which is reported.
 func parseDocument(file string, text []byte, report *report) *document {
-	d := &document{file: file, report: report, faulty: map[string]bool{}}
+	d := &document{file: file, report: report, names: map[string]string{}, faulty: map[string]bool{}}
 	var tree yaml.Node
 	if err := yaml.Load(text, &tree); err != nil {
 		d.syntaxError(text, err)
@@ -110,9 +111,18 @@ func (d *document) problem(node *yaml.Node, message, hint string) {
 func (d *document) wrong(path string, node *yaml.Node, message, hint string) {
 	d.faulty[path] = true
 	if path != "" {
-		message = path + ": " + message
+		message = d.shown(path) + ": " + message
 	}
 	d.problem(node, message, hint)
+}
+
+// shown is how messages write a key path: as the running program does, which knows sources by name.
+func (d *document) shown(path string) string {
+	entry, below, _ := strings.Cut(path, "]")
+	if name, ok := d.names[entry+"]"]; ok {
+		return name + below
+	}
+	return path
 }
 
 // at reports a mistake found in checked values, at the place of its key, unless the key already has one.

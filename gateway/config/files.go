@@ -80,7 +80,7 @@ func (d *document) tolerate(path string, err error) {
 	d.faulty[path] = true
 	place := locate(d.root, path)
 	d.report.add(Problem{
-		File: d.file, Line: place.Line, Column: place.Column, Message: path + ": " + err.Error(),
+		File: d.file, Line: place.Line, Column: place.Column, Message: d.shown(path) + ": " + err.Error(),
 		Tolerable: !errors.Is(err, secret.ErrExposed),
 	})
 }

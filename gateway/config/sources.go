@@ -26,6 +26,9 @@ func (s *sourceForm) readNode(d *document, path string, node *yaml.Node) {
 	if _, value, _ := child(node, "name"); value != nil {
 		s.name, _ = d.text(path+".name", value)
 	}
+	if tokenForm.MatchString(s.name) {
+		d.names[path] = "sources." + s.name
+	}
 	if _, value, _ := child(node, "kind"); value != nil {
 		s.kind, _ = d.text(path+".kind", value)
 	}
