@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -54,8 +55,15 @@ func (d *document) syntaxError(text []byte, err error) {
 	}
 	if problem.Column == 1 && firstByte(text, problem.Line) == '\t' {
 		problem.Hint = "indent with spaces, not with tabs"
+	} else if slices.ContainsFunc(openEnded, func(part string) bool { return strings.Contains(problem.Message, part) }) {
+		problem.Hint = "put texts with : , { } or # in quotes, and close every quote"
 	}
 	d.report.add(problem)
+}
+
+// openEnded are parts of what the parser says when the cause may stand lines before the place.
+var openEnded = []string{
+	"did not find expected", "could not find expected", "unexpected end of stream", "mapping values are not allowed", "cannot start any token",
 }
 
 // firstByte returns the first byte of a line, 0 if there is none.
