@@ -53,7 +53,7 @@ func checkStatus(d *document, written statusForm) Status {
 	if err != nil {
 		d.at("status.listen", notA("host with a port", written.Listen), "127.0.0.1:9469")
 	} else if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		d.at("status.listen", fmt.Sprintf("%q is reachable from other machines, and the page has neither TLS nor a password", written.Listen),
+		d.at("status.listen", fmt.Sprintf("%q is reachable from other machines, and metrics and health have neither TLS nor a password", written.Listen),
 			"listen on 127.0.0.1 and put a proxy or an ssh tunnel in front")
 	}
 	return Status(written)
