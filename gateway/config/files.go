@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"reflect"
 	"slices"
@@ -44,8 +45,16 @@ func (l *loader) checkSecret(d *document, path, name string) {
 		return
 	}
 	if err := secret.Check(l.path(name)); err != nil {
-		d.tolerate(path, err)
+		d.tolerate(path, err, secretHint(err))
 	}
+}
+
+// secretHint says how to make a secret that is missing.
+func secretHint(err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "make it with mode 0600"
+	}
+	return ""
 }
 
 func (l *loader) checkTLS(d *document, path string, tls secret.TLS) {
@@ -62,7 +71,7 @@ func (l *loader) checkTLS(d *document, path string, tls secret.TLS) {
 			continue
 		}
 		if _, err := os.ReadFile(l.path(name)); err != nil {
-			d.tolerate(join(path, key), err)
+			d.tolerate(join(path, key), err, "")
 			readable = false
 		}
 	}
@@ -71,16 +80,16 @@ func (l *loader) checkTLS(d *document, path string, tls secret.TLS) {
 		return
 	}
 	if _, err := tls.Config(l.dir); err != nil {
-		d.tolerate(path, err)
+		d.tolerate(path, err, "")
 	}
 }
 
 // tolerate reports a file that cannot be used; only an exposed secret is fatal.
-func (d *document) tolerate(path string, err error) {
+func (d *document) tolerate(path string, err error, hint string) {
 	d.faulty[path] = true
 	place := locate(d.root, path)
 	d.report.add(Problem{
-		File: d.file, Line: place.Line, Column: place.Column, Message: d.shown(path) + ": " + err.Error(),
+		File: d.file, Line: place.Line, Column: place.Column, Message: d.shown(path) + ": " + err.Error(), Hint: hint,
 		Tolerable: !errors.Is(err, secret.ErrExposed),
 	})
 }

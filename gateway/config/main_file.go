@@ -62,7 +62,7 @@ func (l *loader) checkEventKey(d *document, name string) {
 	key, err := secret.Read(l.config.EventKeyFile)
 	switch {
 	case err != nil:
-		d.at("event_key", err.Error(), "")
+		d.at("event_key", err.Error(), secretHint(err))
 	case len(key) < event.MinEventKey:
 		d.at("event_key", fmt.Sprintf("%s: %d bytes are too short for a key", name, len(key)),
 			fmt.Sprintf("at least %d: head -c 32 /dev/urandom | base64 > %s", event.MinEventKey, name))
