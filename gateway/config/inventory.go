@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -34,6 +35,7 @@ type inventory struct {
 	*loader
 	sensors []gateway.Sensor
 	ids     map[string]line
+	tokens  map[string]line    // by token, of the ids that are not their own token
 	devices map[[2]string]line // by source and device
 	first   map[string]line    // by device, whatever the source
 	hints   map[string]string  // for names of models that do not exist
@@ -44,7 +46,7 @@ type inventory struct {
 // loadSensors reads sensors/*.csv.
 func (l *loader) loadSensors() {
 	v := &inventory{
-		loader: l, ids: map[string]line{}, devices: map[[2]string]line{}, first: map[string]line{}, hints: map[string]string{},
+		loader: l, ids: map[string]line{}, tokens: map[string]line{}, devices: map[[2]string]line{}, first: map[string]line{}, hints: map[string]string{},
 		services: event.Services(),
 	}
 	files := l.list(l.folder, sensorsFolder, ".csv", l.report)
@@ -72,12 +74,16 @@ type sheet struct {
 }
 
 func (v *inventory) readSheet(file string, text []byte) {
-	s := &sheet{inventory: v, file: file, text: text, reader: csv.NewReader(bytes.NewReader(text))}
-	s.reader.Comma = separator(text)
+	comma, content := separator(text)
+	s := &sheet{inventory: v, file: file, text: text, reader: csv.NewReader(bytes.NewReader(content))}
+	s.reader.Comma = comma
 	s.reader.ReuseRecord = true
-	s.reader.TrimLeadingSpace = true
-	s.reader.FieldsPerRecord = -1 // checked here, with the place
-	if !s.next() || s.report.counts[file] > 0 || !s.readHeader() {
+	s.reader.TrimLeadingSpace = comma != '\t' // it would take empty cells for blanks
+	s.reader.FieldsPerRecord = -1             // checked here, with the place
+	if !s.next() && s.report.counts[file] == 0 {
+		s.report.add(Problem{File: file, Message: "nothing but the separator in the file"})
+	}
+	if s.report.counts[file] > 0 || !s.readHeader() {
 		return
 	}
 	v.sensors = slices.Grow(v.sensors, min(bytes.Count(text, []byte("\n")), maxSensors-len(v.sensors)))
@@ -96,13 +102,22 @@ func (v *inventory) readSheet(file string, text []byte) {
 	}
 }
 
-// separator is what the first line has more of: French spreadsheets write semicolons.
-func separator(text []byte) rune {
-	header, _, _ := bytes.Cut(text, []byte("\n"))
-	if bytes.Count(header, []byte(";")) > bytes.Count(header, []byte(",")) {
-		return ';'
+var separatorLine = regexp.MustCompile(`^(?i:"?sep=([;,\t|])"?)[ ,;\t]*\r?(\n|$)`)
+
+// separator returns what separates cells, and the text to read. It is what Excel's first line sep=; says, which is made
+// empty so that lines keep their numbers; else what the first line has most of: French spreadsheets write semicolons.
+func separator(text []byte) (rune, []byte) {
+	if match := separatorLine.FindSubmatchIndex(text); match != nil {
+		return rune(text[match[2]]), text[match[4]:]
 	}
-	return ','
+	header, _, _ := bytes.Cut(text, []byte("\n"))
+	best, most := ',', bytes.Count(header, []byte(","))
+	for _, other := range []byte(";\t") {
+		if count := bytes.Count(header, []byte{other}); count > most {
+			best, most = rune(other), count
+		}
+	}
+	return best, text
 }
 
 // next reads a line that can be read, and reports those that cannot. False at the end.

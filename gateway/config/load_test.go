@@ -94,6 +94,10 @@ func TestSheetsOfSpreadsheetsAreRead(t *testing.T) {
 		"semicolons and decimal commas": "id;device;model;lat;lon\nBAC-1;0012000000000012;dingtek-df702;48,9105;-2,5\n",
 		"byte order mark, CRLF":         "\ufeffid;device;model;lat;lon\r\nBAC-1;00:12:00:00:00:00:00:12;dingtek-df702;48,9105;-2,5\r\n;;;;\r\n\r\n",
 		"quoted, blanks, other order":   "LAT , \"lon\",Model,ID,Device\n\"48.9105\",-2.50, dingtek-df702,\"BAC-1\",00 12 00 00 00 00 00 12\n",
+		"tabs, empty cells":             "id\tdevice\tasset\tmodel\tlat\tlon\tnote\nBAC-1\t0012000000000012\t\tdingtek-df702\t48,9105\t-2,5\t\n",
+		"line sep=;":                    "\ufeffsep=;\r\nid;device;model;lat;lon\r\nBAC-1;0012000000000012;dingtek-df702;48,9105;-2,5\r\n",
+		"line sep=, in quotes":          "\"sep=,\"\nid,device,model,lat,lon\nBAC-1,0012000000000012,dingtek-df702,48.9105,-2.5\n",
+		"line sep=|":                    "SEP=|\nid|device|model|lat|lon|note\nBAC-1|0012000000000012|dingtek-df702|48.9105|-2.5|a;b;c;d;e;f\n",
 		"no line end at the end":        strings.TrimSuffix(plain, "\n"),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,7 +29,7 @@ func (s *sheet) readSensor() {
 		Asset:    s.printable("asset"),
 		Interval: s.interval(),
 	}
-	sensor.Token = s.token(sensor.Event.ID)
+	sensor.Token = s.token(sensor.Event.ID, here)
 	sensor.Event.Device = s.device(sensor.Source, here)
 	s.applyModel(&sensor)
 	if sensor.Service != "" && !slices.Contains(s.services, sensor.Service) {
@@ -64,16 +64,25 @@ func (l line) in(file string) string {
 	return fmt.Sprintf("%s:%d", l.file, l.number)
 }
 
-func (s *sheet) token(id string) string {
-	if id == "" {
+// token returns the sensor's token of NATS subjects, which no other sensor has: "a b" and "a_20b" would have the same.
+func (s *sheet) token(id string, here line) string {
+	if id == "" || s.ids[id] != here {
 		return "" // reported by id
 	}
 	token, err := event.Token(id)
-	switch {
-	case err != nil:
+	if err != nil {
 		s.wrong("id", err.Error(), "")
-	case token == id:
-		return id // one copy of it is enough
+		return ""
+	}
+	first, taken := s.tokens[token]
+	if token == id {
+		token = id // one copy of it is enough
+	} else if !taken {
+		first, taken = s.ids[token]
+		s.tokens[token] = here
+	}
+	if taken {
+		s.wrong("id", fmt.Sprintf("sensor %q has the NATS subject of another, with %q", id, token), "the first is in "+first.in(s.file))
 	}
 	return token
 }
@@ -216,7 +225,7 @@ func (s *sheet) applyModel(sensor *gateway.Sensor) {
 func (s *sheet) modelHint(name string) string {
 	hint, ok := s.hints[name]
 	if !ok {
-		hint = choices(name, s.known)
+		hint = modelChoices(name, s.known)
 		s.hints[name] = hint
 	}
 	return hint
@@ -255,10 +264,10 @@ func (s *sheet) location() *event.Point {
 	return &event.Point{Longitude: s.degrees("lon", lon, 180), Latitude: s.degrees("lat", lat, 90)}
 }
 
-// degrees reads a decimal number, in sheets with semicolons also with a decimal comma.
+// degrees reads a decimal number, in sheets without separating commas also with a decimal comma.
 func (s *sheet) degrees(name, text string, limit float64) float64 {
 	decimal := text
-	if s.reader.Comma == ';' {
+	if s.reader.Comma != ',' {
 		decimal = strings.Replace(text, ",", ".", 1)
 	}
 	number, err := strconv.ParseFloat(decimal, 64)

@@ -35,3 +35,20 @@ func choices(written string, known []string) string {
 	}
 	return "have " + strings.Join(known, ", ")
 }
+
+// modelChoices is choices for models, of which often only the maker or the product is written.
+func modelChoices(written string, known []string) string {
+	var partly []string
+	for _, name := range known {
+		if strings.Contains(name, strings.ToLower(written)) {
+			partly = append(partly, name)
+		}
+	}
+	switch len(partly) {
+	case 0:
+		return choices(written, known)
+	case 1:
+		return fmt.Sprintf("did you mean %q?", partly[0])
+	}
+	return choices("", partly)
+}
