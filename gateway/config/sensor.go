@@ -115,12 +115,12 @@ func (s *sheet) device(source string, here line) string {
 		s.wrong("device", "the sensor has no device", "its DevEUI, or its name in the topic")
 		return ""
 	}
-	if s.mayBeEUI(source) && roundedForm.MatchString(device) {
+	eui, err := parseEUI(device)
+	if err != nil && s.mayBeEUI(source) && roundedForm.MatchString(device) {
 		s.wrong("device", fmt.Sprintf("%q is a number that a spreadsheet rounded", device),
 			"format the column as text and enter the DevEUI again")
 		return ""
 	}
-	eui, err := parseEUI(device)
 	if s.needsEUI(source) || source == "" && s.meansEUI(device) {
 		if err != nil {
 			s.wrong("device", err.Error(), s.euiHint(source))
