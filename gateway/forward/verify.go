@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -62,46 +63,50 @@ func (f *forwarder) rewindHeld() {
 	clear(f.denied)
 }
 
-// tailLost asks, at the first connect of a process, for the newest record that the stream acknowledged to the process
+// tailRecords is how many of the newest records of a lane are held against the stream at the start of a process.
+const tailRecords = 256
+
+// tailLost asks, at the first connect of a process, for the newest records that the stream acknowledged to the process
 // before: an older one of ours at the end of its subject means that the newer is lost.
 func (f *forwarder) tailLost(ctx context.Context, nc *nats.Conn, marks [2]buffer.Seq) bool {
 	for i, mark := range marks {
-		first := buffer.Seq(1)
+		from := buffer.Seq(1)
 		if mark > tailRecords {
-			first = mark - tailRecords
+			from = mark - tailRecords + 1
 		}
-		records, err := f.store.Read(buffer.Lane(i), first, tailRecords)
-		if err != nil {
-			continue
-		}
-		newest := map[string]buffer.Seq{} // by subject
-		ids := map[string]buffer.Seq{}
-		for _, r := range records {
-			record, err := event.ParseRecord(r.Data)
-			if r.Seq <= mark && err == nil && checkSubject(record.Subject) == nil {
-				newest[record.Subject], ids[record.ID] = r.Seq, r.Seq
-			}
-		}
-		asked := 0
-		for subject, seq := range newest {
-			if asked++; asked > maxAsks {
-				break
-			}
-			q := &question{nc: nc, stream: f.options.Stream, buffer: f.buffer, store: f.store,
-				subject: subject, lane: buffer.Lane(i), first: seq, ids: ids}
-			last, err := q.get(ctx, getRequest{LastFor: subject})
-			if err != nil || last == nil {
-				continue
-			}
-			if own := q.own(last); own > 0 && own < seq {
-				return true
-			}
+		records, err := f.store.Read(buffer.Lane(i), from, tailRecords)
+		if err == nil && f.endLost(ctx, nc, buffer.Lane(i), mark, records) {
+			return true
 		}
 	}
 	return false
 }
 
-const tailRecords = 256 // looked at in each lane
+// endLost asks for the newest record of each subject, the newest of all first: what a server loses is its end, and on a
+// slow line there is no time for many.
+func (f *forwarder) endLost(ctx context.Context, nc *nats.Conn, lane buffer.Lane, mark buffer.Seq, records []buffer.Record) bool {
+	asked := map[string]bool{}
+	for _, r := range slices.Backward(records) {
+		record, err := event.ParseRecord(r.Data)
+		if r.Seq > mark || err != nil || checkSubject(record.Subject) != nil || asked[record.Subject] {
+			continue
+		}
+		if len(asked) == maxAsks {
+			return false
+		}
+		asked[record.Subject] = true
+		q := &question{nc: nc, stream: f.options.Stream, buffer: f.buffer, store: f.store,
+			subject: record.Subject, lane: lane, first: r.Seq, ids: map[string]buffer.Seq{record.ID: r.Seq}}
+		last, err := q.get(ctx, getRequest{LastFor: record.Subject})
+		if err != nil || last == nil {
+			continue
+		}
+		if own := q.own(last); own > 0 && own < r.Seq {
+			return true
+		}
+	}
+	return false
+}
 
 // replaced says whether another message has the number that the stream gave to our newest: the stream lost its end, and
 // others have published since. A message that is not there any more says nothing.
