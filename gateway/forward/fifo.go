@@ -1,5 +1,7 @@
 package forward
 
+import "slices"
+
 // fifo is a queue that gives its memory back.
 type fifo[T any] struct {
 	items []T
@@ -10,6 +12,13 @@ func (q *fifo[T]) len() int    { return len(q.items) - q.first }
 func (q *fifo[T]) peek() T     { return q.items[q.first] }
 func (q *fifo[T]) push(item T) { q.items = append(q.items, item) }
 func (q *fifo[T]) all() []T    { return q.items[q.first:] }
+
+// remove takes the i-th item out.
+func (q *fifo[T]) remove(i int) T {
+	item := q.items[q.first+i]
+	q.items = slices.Delete(q.items, q.first+i, q.first+i+1)
+	return item
+}
 
 func (q *fifo[T]) pop() T {
 	var zero T

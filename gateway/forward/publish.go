@@ -49,6 +49,9 @@ func (f *forwarder) pump() {
 }
 
 func (f *forwarder) nextSubject() *subject {
+	if f.pause.err != nil {
+		return f.leastRefused()
+	}
 	mayPublish := len(f.flights) < f.options.Window && f.flightBytes < maxInFlightBytes
 	for lane := range f.lanes {
 		if f.asks < maxAsks && f.toAsk[lane].len() > 0 {
@@ -59,6 +62,26 @@ func (f *forwarder) nextSubject() *subject {
 		}
 	}
 	return nil
+}
+
+// leastRefused picks what to try at the end of a pause: the subject that was refused least, so that one that the stream
+// never takes, an alarm's even, cannot be the probe each time.
+func (f *forwarder) leastRefused() *subject {
+	var from *fifo[*subject]
+	var least int
+	for lane := range f.lanes {
+		for _, list := range []*fifo[*subject]{&f.toAsk[lane], &f.runnable[lane]} {
+			for i, s := range list.all() {
+				if from == nil || s.wait < from.all()[least].wait {
+					from, least = list, i
+				}
+			}
+		}
+	}
+	if from == nil {
+		return nil
+	}
+	return from.remove(least)
 }
 
 func (f *forwarder) publish(s *subject) {
@@ -163,7 +186,7 @@ func (f *forwarder) settle(o outcome) {
 		f.refused.Add(1)
 		f.pause.begin(f.now, kindOf(o.err), f.sentence(o.err, s.name), byPublish)
 		f.stream.doubt(o.err)
-		f.park(s, firstPause, maxPause, nil) // the next probe is another subject's: this one may be the only one refused
+		f.park(s, firstPause, maxPause, nil) // leastRefused goes by how long: this one may be the only one refused
 	case unknown:
 		s.sure = false
 		switch {
