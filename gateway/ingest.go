@@ -84,11 +84,11 @@ func (g *Gateway) emit(source string) Emit {
 	}
 }
 
-// reportRejected logs the first rejected uplink of a source, stage and known sensor in a minute; the others are counted. The
-// keys are bounded by the inventory: unknown devices share one.
+// reportRejected logs the first rejected uplink of a source, stage and model in a minute; the others are counted. That is
+// bounded however many sensors fail: a faulty model has one line, and all unknown devices of a source have one.
 func (g *Gateway) reportRejected(source string, prepared *Prepared) {
 	rejected := prepared.Rejected()
-	if skipped, ok := g.rejections.allow(source + " " + rejected.Stage + " " + rejected.Sensor); ok {
+	if skipped, ok := g.rejections.allow(source + " " + rejected.Stage + " " + rejected.Model); ok {
 		g.Log.Warn("quarantined an uplink", "source", source, "sensor", rejected.Sensor, "stage", rejected.Stage,
 			"reason", rejected.Reason, "more", skipped)
 	}

@@ -14,19 +14,9 @@ import (
 
 func newBufferedGateway(t *testing.T, decode decoders.Decoder, sensors func(*event.Model) []Sensor) *Gateway {
 	t.Helper()
-	model := &event.Model{
-		Name: "leak-meter", Kind: "water_meter", Service: "water", Decode: decode,
-		Mapping: event.Mapping{
-			Measurements: []event.MeasurementRule{{Name: "water_volume", Field: "volume"}},
-			Alarms:       []event.AlarmRule{{Code: "water_leak", Field: "leak"}},
-		},
-	}
-	if err := model.Check(); err != nil {
-		t.Fatal(err)
-	}
 	n, err := NewNormaliser(NormaliserOptions{
 		Gateway: "box", Town: Town{"Town", "99001", "219900016"}, Prefix: "town", EventKey: []byte("0123456789abcdef"),
-		Inventory: NewInventory(sensors(model)),
+		Inventory: NewInventory(sensors(leakMeterModel(t, decode))),
 	})
 	if err != nil {
 		t.Fatal(err)

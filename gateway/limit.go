@@ -8,7 +8,7 @@ import (
 // limiter lets one log line a minute through for each key and counts the others.
 type limiter struct {
 	mu   sync.Mutex
-	keys map[string]*limited // guarded by mu; callers bound the keys
+	keys map[string]*limited // guarded by mu; made of names in the configuration, so there are few
 }
 
 type limited struct {

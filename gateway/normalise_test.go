@@ -58,10 +58,11 @@ func leakMeter(u decoders.Uplink) (decoders.Output, error) {
 	return output, nil
 }
 
-func newTestNormaliser(t *testing.T) *Normaliser {
+// leakMeterModel is the model of a meter with a volume and a leak.
+func leakMeterModel(t *testing.T, decode decoders.Decoder) *event.Model {
 	t.Helper()
 	model := &event.Model{
-		Name: "leak-meter", Kind: "water_meter", Service: "water", Decode: leakMeter,
+		Name: "leak-meter", Kind: "water_meter", Service: "water", Decode: decode,
 		Mapping: event.Mapping{
 			Measurements: []event.MeasurementRule{{Name: "water_volume", Field: "volume"}},
 			Alarms:       []event.AlarmRule{{Code: "water_leak", Field: "leak"}},
@@ -70,6 +71,12 @@ func newTestNormaliser(t *testing.T) *Normaliser {
 	if err := model.Check(); err != nil {
 		t.Fatal(err)
 	}
+	return model
+}
+
+func newTestNormaliser(t *testing.T) *Normaliser {
+	t.Helper()
+	model := leakMeterModel(t, leakMeter)
 	n, err := NewNormaliser(NormaliserOptions{
 		Gateway: "box", Town: Town{"Town", "99001", "219900016"}, Prefix: "town", EventKey: []byte("0123456789abcdef"),
 		Inventory: NewInventory([]Sensor{{

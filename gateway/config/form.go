@@ -47,7 +47,7 @@ type logForm struct {
 func defaults() form {
 	return form{
 		SubjectPrefix: "town",
-		NATS:          forward.Options{Window: 512, Storage: "file", Replicas: 1},
+		NATS:          forward.Defaults(),
 		Buffer: bufferForm{
 			Dir: "/var/lib/belfry", MaxSize: 1 << 30, MaxAge: 30 * 24 * time.Hour, WhenFull: "oldest",
 			Hold: 5 * time.Minute, CommitDelay: 250 * time.Millisecond,

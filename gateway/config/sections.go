@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"belfry/buffer"
+	"belfry/gateway/loopback"
 )
 
 const (
@@ -52,7 +53,7 @@ func checkStatus(d *document, written statusForm) Status {
 	host, _, err := net.SplitHostPort(written.Listen)
 	if err != nil {
 		d.at("status.listen", notA("host with a port", written.Listen), "127.0.0.1:9469")
-	} else if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	} else if !loopback.Is(host) {
 		d.at("status.listen", fmt.Sprintf("%q is reachable from other machines, and metrics and health have neither TLS nor a password", written.Listen),
 			"listen on 127.0.0.1 and put a proxy or an ssh tunnel in front")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"belfry/decoders"
 )
@@ -37,18 +38,8 @@ func (m *Mapping) Apply(sample decoders.Sample) ([]Measurement, []AlarmLevel, er
 			levels = raise(levels, AlarmLevel{rule.Code, rule.active(field.Value)})
 		}
 	}
-	slices.SortFunc(levels, func(a, b AlarmLevel) int { return compare(a.Code, b.Code) })
+	slices.SortFunc(levels, func(a, b AlarmLevel) int { return strings.Compare(a.Code, b.Code) })
 	return measurements, levels, nil
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // holds says whether a measurement of the same name and channel is there; the first field of a frame wins.

@@ -1,15 +1,16 @@
 package forward
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"belfry/gateway/loopback"
 	"belfry/gateway/secret"
 )
 
@@ -37,10 +38,10 @@ type Options struct {
 	Log        *slog.Logger `yaml:"-"` // nil for slog.Default
 }
 
-const (
-	defaultWindow = 512
-	maxWindow     = 4096
-)
+const maxWindow = 4096
+
+// Defaults returns the options that hold where a configuration names no others.
+func Defaults() Options { return Options{Window: 512, Storage: "file", Replicas: 1} }
 
 // OptionError is a mistake in one option. Check joins all of them.
 type OptionError struct {
@@ -55,7 +56,7 @@ func (e *OptionError) Unwrap() error { return e.Err }
 func (o Options) Check() error {
 	mistakes := slices.Concat(o.checkServers(), o.checkAuth(), o.checkStream())
 	if o.Window < 0 || o.Window > maxWindow {
-		mistakes = append(mistakes, mistake("window", "%d messages in flight (choose 1 to %d, or leave it out for %d)", o.Window, maxWindow, defaultWindow))
+		mistakes = append(mistakes, mistake("window", "%d messages in flight (choose 1 to %d, or leave it out for %d)", o.Window, maxWindow, Defaults().Window))
 	}
 	return errors.Join(mistakes...)
 }
@@ -89,15 +90,10 @@ func (o Options) checkServer(server string) error {
 		return fmt.Errorf("no scheme %q (there are nats and tls)", address.Scheme)
 	case strings.Trim(address.Path, "/") != "" || address.RawQuery != "":
 		return fmt.Errorf("%s: more than a host and a port", server)
-	case address.Scheme == "nats" && !o.Plaintext && !isLoopback(address.Hostname()):
+	case address.Scheme == "nats" && !o.Plaintext && !loopback.Is(address.Hostname()):
 		return fmt.Errorf("%s would send everything in the clear to another machine (use tls://%s, or allow it with plaintext: true)", server, address.Host)
 	}
 	return nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (o Options) checkAuth() []error {
@@ -151,21 +147,12 @@ func (o Options) checkStream() []error {
 
 // withDefaults fills in what was left out.
 func (o Options) withDefaults() Options {
-	if o.Window == 0 {
-		o.Window = defaultWindow
-	}
-	if o.Storage == "" {
-		o.Storage = "file"
-	}
-	if o.Replicas == 0 {
-		o.Replicas = 1
-	}
-	if o.Prefix == "" {
-		o.Prefix = "town"
-	}
-	if o.ClientName == "" {
-		o.ClientName = "belfry"
-	}
+	defaults := Defaults()
+	o.Window = cmp.Or(o.Window, defaults.Window)
+	o.Storage = cmp.Or(o.Storage, defaults.Storage)
+	o.Replicas = cmp.Or(o.Replicas, defaults.Replicas)
+	o.Prefix = cmp.Or(o.Prefix, "town")
+	o.ClientName = cmp.Or(o.ClientName, "belfry")
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"belfry/gateway/loopback"
 	"belfry/gateway/secret"
 )
 
@@ -133,17 +134,13 @@ func (c *Connection) checkServer() (endpoint, error) {
 	if !kind.websocket && strings.Trim(address.Path, "/") != "" || address.RawQuery != "" || address.Fragment != "" {
 		return mistake("%s has more than host and port", c.Server)
 	}
-	if !kind.secure && !c.Plaintext && !isLoopback(address.Hostname()) {
+	if !kind.secure && !c.Plaintext && !loopback.Is(address.Hostname()) {
 		return mistake("%s is clear text to another host (use ssl:// or wss://, or allow it with plaintext: true)", c.Server)
 	}
 	if address.Port() == "" {
 		address.Host = net.JoinHostPort(address.Hostname(), kind.port)
 	}
 	return endpoint{server: c.Server, url: address, secure: kind.secure, websocket: kind.websocket}, nil
-}
-
-func isLoopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // credentials reads who the gateway is to the broker. The error names the option.

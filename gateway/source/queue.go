@@ -18,7 +18,7 @@ const arrivalOverhead = 512 // bytes; what a message costs in memory beside its 
 
 func (a *arrival) size() int { return len(a.Topic()) + len(a.Payload()) + arrivalOverhead }
 
-// queue holds the arrivals that are not yet on disk, up to a number of bytes. Nothing in it blocks.
+// queue holds the arrivals that are not yet on disk, up to a number of bytes. Only admit waits.
 type queue struct {
 	limit int
 	unit  int           // the most that one arrival can take

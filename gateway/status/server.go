@@ -17,6 +17,7 @@ import (
 
 	"belfry/buffer"
 	"belfry/gateway"
+	"belfry/gateway/loopback"
 )
 
 // View is what the server shows; *gateway.Gateway documents it.
@@ -97,7 +98,7 @@ func (s *Server) Handler() http.Handler {
 		header.Set("Content-Security-Policy", "default-src 'none'")
 		header.Set("X-Frame-Options", "DENY")
 		header.Set("X-Content-Type-Options", "nosniff")
-		if !loopback(r.Host) {
+		if !local(r.Host) {
 			http.Error(w, "ask for it by a loopback address", http.StatusMisdirectedRequest)
 			return
 		}
@@ -105,16 +106,13 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-func loopback(hostport string) bool {
+// local says whether a request's host, with or without a port, is this machine.
+func local(hostport string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		host = hostport
 	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return loopback.Is(host)
 }
 
 // healthz is about the process itself: it is 503 only when a restart could help.

@@ -28,13 +28,12 @@ import (
 	"belfry/gateway/gatewaytest"
 )
 
-// binary builds the program as users get it, once.
+// buildDir is where binary builds; TestMain makes and removes it.
+var buildDir string
+
+// binary builds the program as users get it, once, when the first test wants it.
 var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "belfry-e2e")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "belfry")
+	path := filepath.Join(buildDir, "belfry")
 	build := exec.Command("go", "build", "-o", path, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

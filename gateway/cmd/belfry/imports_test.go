@@ -26,6 +26,7 @@ var layers = []string{
 	"gateway",
 	"gateway/event",
 	"gateway/secret",
+	"gateway/loopback",
 	"configs",
 	"decoders",
 	"buffer",

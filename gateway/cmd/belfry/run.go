@@ -23,11 +23,9 @@ func (c runCommand) Run(p program) error {
 	if err != nil {
 		return err
 	}
-	defer parts.close()
 	parts.log.Info("started", "version", version, "config", c.Config, "sources", len(parts.gateway.Sources),
 		"sensors", len(parts.config.Inventory.Sensors()))
-	err = parts.gateway.Run(p.ctx)
-	return errors.Join(err, parts.close())
+	return errors.Join(parts.gateway.Run(p.ctx), parts.close())
 }
 
 // parts is an opened gateway.
@@ -35,7 +33,6 @@ type parts struct {
 	config  *config.Config
 	gateway *gateway.Gateway
 	log     *slog.Logger
-	closed  bool
 }
 
 // open loads a configuration folder and opens everything that it names. Problems go to out, one a line.
@@ -84,12 +81,8 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 	return &parts{config: loaded, gateway: g, log: log}, nil
 }
 
-// close commits and closes the buffer; it may be called twice.
+// close commits and closes the buffer.
 func (p *parts) close() error {
-	if p.closed {
-		return nil
-	}
-	p.closed = true
 	if err := p.gateway.Buffer.Close(); err != nil {
 		return fmt.Errorf("close buffer: %w", err)
 	}
