@@ -45,6 +45,7 @@ type Buffer struct {
 	lastCommit time.Time
 	appended   chan struct{} // nil while nobody waits
 	wanted     [2]Seq        // marks that are not committed yet
+	position   []byte        // see SetPosition; nil when none was set since the start
 	reported   map[string]bool
 	damages    []damage // found by readers, not accounted for yet
 	damaged    uint64

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
@@ -36,6 +37,24 @@ func (b *Buffer) PublishedUpTo(lane Lane) Seq {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return max(b.wanted[lane], b.counters.marks[lane])
+}
+
+// SetPosition remembers where the far side is: how its own end can be recognised after a restart. It is committed in
+// the same transaction as the marks that Published sets after it, never later. The slice must not be changed after.
+func (b *Buffer) SetPosition(position []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.position = position
+}
+
+// Position returns what SetPosition was given last, over restarts too as far as it was committed; nil at first.
+func (b *Buffer) Position() []byte {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.position != nil {
+		return b.position
+	}
+	return b.state[keyPosition]
 }
 
 // Reject moves one record of Urgent or Normal to quarantine with the data given (which says why); it returns when
@@ -78,8 +97,11 @@ func (bt *batch) publish() {
 		return
 	}
 	b.mu.RLock()
-	wanted := b.wanted
+	wanted, position := b.wanted, b.position
 	b.mu.RUnlock()
+	if position != nil && !bytes.Equal(position, b.state[keyPosition]) {
+		bt.set(keyPosition, position)
+	}
 	for lane := Urgent; lane < Quarantine; lane++ {
 		if wanted[lane] > bt.counters.marks[lane] {
 			bt.advance(lane, wanted[lane], b.ordinalAt(lane, wanted[lane]), &bt.counters.published)

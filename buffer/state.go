@@ -17,6 +17,7 @@ const (
 	prefixGap   = internalPrefix + "g"
 	prefixDrop  = internalPrefix + "d"
 	prefixInfo  = internalPrefix + "s"
+	keyPosition = internalPrefix + "p" // of the far side, see SetPosition
 )
 
 // maxSnapshotPiece is about how much state one value of a snapshot holds.

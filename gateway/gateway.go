@@ -72,4 +72,6 @@ type Store interface {
 	PublishedUpTo(lane buffer.Lane) buffer.Seq
 	Reject(ctx context.Context, record buffer.Record, data []byte) error
 	State(key string) []byte
+	Position() []byte
+	SetPosition(position []byte)
 }
