@@ -105,15 +105,17 @@ func (bt *batch) seal() {
 }
 
 // build runs one group. Of a group that fails nothing stays.
-func (bt *batch) build(g *Group) (Outcome, error) {
+func (bt *batch) build(i *item) (Outcome, error) {
+	g := &i.group
 	marked := g.Mark != Mark{}
 	if _, repeated := bt.fresh[g.Mark]; marked && g.Once && (repeated || bt.buffer.recent.has(g.Mark)) {
+		bt.counters.messages++
 		bt.counters.duplicates++
 		return Outcome{Duplicates: 1}, nil
 	}
 	before := savepoint{bt.counters, bt.info, len(bt.records), bt.bytes, len(bt.marks), bt.arrivals, bt.arena.position()}
 	bt.undo = bt.undo[:0]
-	tx := &Tx{batch: bt, mark: g.Mark}
+	tx := &Tx{batch: bt, mark: g.Mark, discarded: reasonNoRecord}
 	err := runBuild(g.Build, tx)
 	tx.batch = nil
 	if err == nil {
@@ -127,7 +129,16 @@ func (bt *batch) build(g *Group) (Outcome, error) {
 		bt.marks = append(bt.marks, g.Mark)
 		bt.fresh[g.Mark] = struct{}{}
 	}
-	if len(bt.records) == before.records {
+	stored := len(bt.records) > before.records
+	if !i.internal {
+		bt.counters.messages++
+		if stored {
+			bt.counters.kept++
+		} else {
+			bt.discard(tx.discarded)
+		}
+	}
+	if !stored {
 		return Outcome{}, nil
 	}
 	return Outcome{Stored: 1}, nil

@@ -91,6 +91,7 @@ type Stats struct {
 	Held             uint64        // published, still on disk
 	Quarantined      uint64        // records in quarantine now
 	Appended         uint64        // records ever stored, without quarantine
+	Ledger           Ledger
 	Published        uint64        // records ever published
 	QuarantinedTotal uint64        // records ever put into quarantine
 	Expired          uint64        // records ever given up

@@ -34,7 +34,12 @@ func open(t testing.TB, o Options) *Buffer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.Close() })
+	t.Cleanup(func() {
+		_ = b.Close()
+		if err := b.Stats().Ledger.Balance(); err != nil { // whatever the test was about
+			t.Error("the ledger does not balance:", err)
+		}
+	})
 	return b
 }
 

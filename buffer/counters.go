@@ -13,13 +13,18 @@ type counters struct {
 	marks      [2]Seq        // published (or given up) up to here
 	done       [2]uint64     // ordinal of the newest record up to the mark
 	published  uint64
-	expired    uint64
 	duplicates uint64
 	moved      uint64 // records ever put into quarantine, whatever lane they were in before
+	fromLanes  uint64 // of them: those that were in another lane before
 
 	quarantineFloor Seq // what is in quarantine up to here was given up
 	quarantined     uint64
 	quarantineBytes uint64
+
+	messages, kept   uint64 // see Ledger
+	dropped, retried uint64
+	lost             uint64
+	expired          [len(expiryReasons)]uint64
 }
 
 // fields lists the numbers in the order in which they are stored. New ones go to the end.
@@ -28,8 +33,10 @@ func (c *counters) fields() []*uint64 {
 		(*uint64)(&c.lastSeq),
 		&c.stored[0], &c.stored[1], &c.stored[2],
 		(*uint64)(&c.marks[0]), (*uint64)(&c.marks[1]), &c.done[0], &c.done[1],
-		&c.published, &c.expired, &c.duplicates, &c.moved,
+		&c.published, &c.duplicates, &c.moved, &c.fromLanes,
 		(*uint64)(&c.quarantineFloor), &c.quarantined, &c.quarantineBytes,
+		&c.messages, &c.kept, &c.dropped, &c.retried, &c.lost,
+		&c.expired[0], &c.expired[1], &c.expired[2], &c.expired[3],
 	}
 }
 

@@ -13,6 +13,7 @@ type gap struct {
 	records     uint64
 	before      uint64 // ordinal of the last record before the gap; only if lost
 	lost        bool   // there is nothing to read: the mark moves past by itself
+	kept        uint64 // how many of the records are in quarantine
 }
 
 func (g gap) key() string {
@@ -27,7 +28,8 @@ func (g gap) encode() []byte {
 	}
 	value = binary.AppendUvarint(value, uint64(g.last))
 	value = binary.AppendUvarint(value, g.records)
-	return binary.AppendUvarint(value, g.before)
+	value = binary.AppendUvarint(value, g.before)
+	return binary.AppendUvarint(value, g.kept)
 }
 
 func decodeGap(key string, value []byte) (gap, error) {
@@ -43,6 +45,7 @@ func decodeGap(key string, value []byte) (gap, error) {
 		last:    Seq(d.uvarint()),
 		records: d.uvarint(),
 		before:  d.uvarint(),
+		kept:    d.uvarint(),
 	}
 	if d.failed || g.lane >= Quarantine {
 		return gap{}, fmt.Errorf("%w: gap at %d", ErrCorrupt, g.first)

@@ -203,7 +203,8 @@ func (b *Buffer) expireNormal(s *segment, reason string) error {
 		b.announce(tx, records, reason)
 		var passed uint64
 		bt.advance(Normal, max(mark, bt.counters.marks[Normal]), ordinal, &passed)
-		bt.counters.expired += uint64(len(records))
+		bt.counters.expire(reason, len(records))
+		bt.counters.lost += passed - min(passed, uint64(len(records)))
 		bt.away(s.First, passed)
 		return nil
 	})
@@ -260,7 +261,8 @@ func (b *Buffer) limitCarried() error {
 			var passed uint64
 			tx.batch.advance(Urgent, max(mark, last.Seq), last.ordinal, &passed)
 			tx.batch.away(last.Seq, passed)
-			tx.batch.counters.expired += uint64(len(given))
+			tx.batch.counters.expire(reasonSize, len(given))
+			tx.batch.counters.lost += passed - min(passed, uint64(len(given)))
 			return nil
 		})
 		if err != nil {
@@ -316,7 +318,7 @@ func (b *Buffer) expireQuarantine(records []placed, reason string) error {
 			}
 		}
 		bt.counters.quarantineFloor = floor
-		bt.counters.expired += uint64(len(records))
+		bt.counters.expire(reason, len(records))
 		return nil
 	})
 }
@@ -347,6 +349,7 @@ func (b *Buffer) carryQuarantine(s *segment) error {
 			i.quarantineLeft = record.Seq
 		}
 		if done { // what was counted and is not there was damaged
+			bt.counters.lost += min(bt.counters.quarantined, i.quarantined)
 			bt.counters.quarantined -= min(bt.counters.quarantined, i.quarantined)
 			bt.counters.quarantineBytes -= min(bt.counters.quarantineBytes, i.quarantineBytes)
 			i.quarantined, i.quarantineBytes, i.quarantineLeft = 0, 0, s.Last

@@ -61,18 +61,31 @@ func (bt *batch) loseSegment(e entry) (records uint64) {
 		if e.Ends[lane] > before {
 			g.records = e.Ends[lane] - before
 		}
-		if g.first > g.last || bt.get(g.key()) != nil {
+		known, err := decodeGap(g.key(), bt.get(g.key()))
+		if g.first > g.last || err == nil && known.lost && known.last >= g.last {
 			continue
 		}
+		bt.swallow(&g)
 		records += g.records
 		bt.set(g.key(), g.encode())
 	}
 	i := bt.infoOf(e.Number)
+	bt.counters.lost += min(bt.counters.quarantined, i.quarantined)
 	bt.counters.quarantined -= min(bt.counters.quarantined, i.quarantined)
 	bt.counters.quarantineBytes -= min(bt.counters.quarantineBytes, i.quarantineBytes)
 	i.quarantined, i.quarantineBytes = 0, 0
 	bt.setInfo(e.Number, i)
 	return records
+}
+
+// swallow takes the gaps inside a new one into it.
+func (bt *batch) swallow(whole *gap) {
+	bt.eachGap(func(g gap) {
+		if g.lane == whole.lane && g.first >= whole.first && g.last <= whole.last && bt.get(g.key()) != nil {
+			whole.kept += g.kept
+			bt.set(g.key(), nil)
+		}
+	})
 }
 
 // dropBroken puts aside the segments that readers could not open. Until that is done the marks stay, so that they do not
@@ -149,10 +162,12 @@ func (bt *batch) account() {
 	damages := b.damages
 	b.mu.RUnlock()
 	for _, d := range damages {
-		if d.found != nil {
-			bt.append(Quarantine, Mark{}, d.found)
-		}
-		if d.last > bt.counters.marks[d.lane] {
+		if d.last > bt.counters.marks[d.lane] { // what is published already is no loss
+			if d.found != nil {
+				bt.append(Quarantine, Mark{}, d.found)
+				bt.counters.fromLanes++
+				d.kept = d.records
+			}
 			bt.set(d.key(), d.encode())
 			bt.gaps = append(bt.gaps, d.gap)
 		}

@@ -185,6 +185,9 @@ func (m *machine) check(r *rapid.T) {
 	if s.LastSeq != m.model.last || s.Quarantined != uint64(len(m.model.records[Quarantine])) || s.Damaged != 0 {
 		r.Fatalf("stats %+v, model at %d with %d in quarantine", s, m.model.last, len(m.model.records[Quarantine]))
 	}
+	if err := s.Ledger.Balance(); err != nil {
+		r.Fatal(err)
+	}
 	for lane, mark := range m.model.marks {
 		if got := m.buffer.PublishedUpTo(Lane(lane)); got != mark {
 			r.Fatalf("mark of lane %d is %d, want %d", lane, got, mark)

@@ -38,6 +38,7 @@ type Buffer struct {
 	counters   counters
 	gaps       map[string]gap // of state, by key
 	dropped    map[Seq]uint32 // of state: no longer in quarantine, and the segment
+	discarded  map[string]uint64
 	oldest     [2]time.Duration
 	failing    error
 	commits    uint64
@@ -79,7 +80,7 @@ func Open(options Options) (*Buffer, error) {
 	b := &Buffer{
 		options: options, log: options.Log, opened: time.Now(),
 		queue: newQueue(options.CommitDelay), stopped: make(chan struct{}),
-		state: make(map[string][]byte), gaps: make(map[string]gap), dropped: make(map[Seq]uint32),
+		state: make(map[string][]byte), gaps: make(map[string]gap), dropped: make(map[Seq]uint32), discarded: make(map[string]uint64),
 		reported: make(map[string]bool), recent: newRecentMarks(), quarantineSince: -1,
 	}
 	if err := b.open(); err != nil {

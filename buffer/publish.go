@@ -63,13 +63,14 @@ func (b *Buffer) Reject(ctx context.Context, record Record, data []byte) error {
 	if record.Lane >= Quarantine {
 		return errLane(record.Lane)
 	}
-	g := gap{lane: record.Lane, first: record.Seq, last: record.Seq, records: 1}
+	g := gap{lane: record.Lane, first: record.Seq, last: record.Seq, records: 1, kept: 1}
 	return b.wait(ctx, func(tx *Tx) error {
 		bt := tx.batch
 		if bt.get(g.key()) != nil || g.last <= bt.counters.marks[g.lane] { // dealt with before
 			return nil
 		}
-		if tx.Append(Quarantine, data); tx.err == nil && g.last > bt.counters.marks[g.lane] {
+		if tx.Append(Quarantine, data); tx.err == nil {
+			bt.counters.fromLanes++
 			bt.set(g.key(), g.encode())
 		}
 		return nil
@@ -137,6 +138,7 @@ func (bt *batch) advance(lane Lane, mark Seq, ordinal uint64, total *uint64) {
 			return
 		}
 		passed -= min(passed, g.records)
+		c.lost += g.records - min(g.records, g.kept)
 		bt.away(g.first, g.records)
 		bt.set(g.key(), nil)
 	})

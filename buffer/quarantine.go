@@ -3,6 +3,8 @@ package buffer
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -124,27 +126,56 @@ func unplaced(records []placed) []stored {
 func (b *Buffer) Drop(ctx context.Context, seqs ...Seq) error {
 	return b.wait(ctx, func(tx *Tx) error {
 		for _, seq := range seqs {
-			if err := tx.batch.drop(seq); err != nil {
+			found, err := tx.batch.inQuarantine(seq)
+			if err != nil {
 				return err
+			}
+			if found != nil {
+				tx.batch.takeOut(*found)
+				tx.batch.counters.dropped++
 			}
 		}
 		return nil
 	})
 }
 
-// drop takes one record out of quarantine.
-func (bt *batch) drop(seq Seq) error {
+// ErrNotThere says that a record is not, or no longer, in quarantine.
+var ErrNotThere = errors.New("not in quarantine")
+
+// Retry takes one record out of quarantine and has build append what becomes of it, in one transaction; it returns when
+// that is on disk. An error of build leaves the record where it is. build is as a Group's Build; data must not be kept.
+func (b *Buffer) Retry(ctx context.Context, seq Seq, build func(tx *Tx, data []byte) error) error {
+	return b.wait(ctx, func(tx *Tx) error {
+		found, err := tx.batch.inQuarantine(seq)
+		if err != nil {
+			return err
+		}
+		if found == nil {
+			return fmt.Errorf("record %d: %w", seq, ErrNotThere)
+		}
+		tx.batch.takeOut(*found)
+		tx.batch.counters.retried++
+		return build(tx, found.Data)
+	})
+}
+
+// inQuarantine finds a record in quarantine, nil when it is not there.
+func (bt *batch) inQuarantine(seq Seq) (*placed, error) {
 	if seq > bt.buffer.counters.lastSeq || bt.get(dropKey(seq)) != nil {
-		return nil
+		return nil, nil
 	}
 	found, err := bt.buffer.placedInQuarantine(seq, 1)
 	if err != nil || len(found) == 0 || found[0].Seq != seq {
-		return err
+		return nil, err
 	}
-	bt.uncount(found[0])
-	bt.set(dropKey(seq), encodeNumber(found[0].segment))
+	return &found[0], nil
+}
+
+// takeOut takes one record out of quarantine.
+func (bt *batch) takeOut(found placed) {
+	bt.uncount(found)
+	bt.set(dropKey(found.Seq), encodeNumber(found.segment))
 	bt.buffer.quarantineSince = -1
-	return nil
 }
 
 // uncount takes a record out of the numbers of the quarantine.

@@ -68,13 +68,14 @@ func (b *Buffer) Append(ctx context.Context, groups []Group, done func(Outcome, 
 	if q.closed {
 		return ErrClosed
 	}
+	nothing := false
 	if len(groups) == 0 {
-		groups = []Group{{Build: func(*Tx) error { return nil }}} // done keeps its place in the order
+		groups, nothing = []Group{{Build: func(*Tx) error { return nil }}}, true // done keeps its place in the order
 	}
 	r := &request{left: len(groups), done: done}
 	now := time.Now()
 	for _, g := range groups {
-		q.items = append(q.items, item{group: g, request: r, at: now})
+		q.items = append(q.items, item{group: g, request: r, at: now, internal: nothing})
 	}
 	q.policy.arrive(now, len(groups), len(q.items))
 	q.signal()

@@ -13,11 +13,12 @@ const internalPrefix = "\x00"
 
 // The buffer's own keys; see keys.go for what is in them.
 const (
-	keyCounters = internalPrefix + "c"
-	prefixGap   = internalPrefix + "g"
-	prefixDrop  = internalPrefix + "d"
-	prefixInfo  = internalPrefix + "s"
-	keyPosition = internalPrefix + "p" // of the far side, see SetPosition
+	keyCounters   = internalPrefix + "c"
+	prefixGap     = internalPrefix + "g"
+	prefixDrop    = internalPrefix + "d"
+	prefixInfo    = internalPrefix + "s"
+	prefixDiscard = internalPrefix + "r" // and a reason: how many messages were discarded for it
+	keyPosition   = internalPrefix + "p" // of the far side, see SetPosition
 )
 
 // maxSnapshotPiece is about how much state one value of a snapshot holds.

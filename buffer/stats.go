@@ -5,12 +5,14 @@ func (b *Buffer) Stats() Stats {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	c := &b.counters
+	ledgerOf := b.ledger()
 	s := Stats{
 		Quarantined:      c.quarantined,
 		Appended:         c.stored[Urgent] + c.stored[Normal],
 		Published:        c.published,
 		QuarantinedTotal: c.moved,
-		Expired:          c.expired,
+		Expired:          total(ledgerOf.Expired),
+		Ledger:           ledgerOf,
 		Duplicates:       c.duplicates,
 		Damaged:          b.damaged,
 		Commits:          b.commits,

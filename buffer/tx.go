@@ -8,6 +8,8 @@ type Tx struct {
 	mark  Mark  // for the first record
 	bytes int   // appended
 	err   error // of a call that cannot return one
+
+	discarded string // why there is no record, if there is none
 }
 
 // Append stores a record and returns its number, which is final once the group is on disk.
@@ -25,6 +27,9 @@ func (tx *Tx) Append(lane Lane, data []byte) Seq {
 	tx.mark = Mark{}
 	return tx.batch.append(lane, mark, data)
 }
+
+// Discard says why a group leaves no record behind; the reason is counted. It has no effect on a group that leaves one.
+func (tx *Tx) Discard(reason string) { tx.discarded = reason }
 
 // State returns the value of a key, nil if there is none; it must not be changed.
 func (tx *Tx) State(key string) []byte {

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -120,7 +121,7 @@ func (b *Buffer) try(items []item) (n int, err error) {
 			i.outcome, i.err = Outcome{}, ErrFull
 			continue
 		}
-		i.outcome, i.err = bt.build(&i.group)
+		i.outcome, i.err = bt.build(i)
 	}
 	if !bt.changed() {
 		return n, nil
@@ -180,6 +181,8 @@ func (b *Buffer) setState(key string, value []byte) {
 		return
 	}
 	switch key[:len(prefixGap)] {
+	case prefixDiscard:
+		b.discarded[key[len(prefixDiscard):]], _ = binary.Uvarint(value)
 	case prefixGap:
 		delete(b.gaps, key)
 		if g, err := decodeGap(key, value); err == nil {
