@@ -15,6 +15,8 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 	// ErrLocked says that another process has the folder.
 	ErrLocked = errors.New("in use by another process")
+	// ErrReadOnly says that the buffer was opened to look at it only.
+	ErrReadOnly = errors.New("buffer is open for reading only")
 	// ErrClosed says that the buffer was closed before the call was done.
 	ErrClosed = errors.New("buffer is closed")
 )
@@ -61,6 +63,10 @@ type Options struct {
 	QuarantineAge  time.Duration // 30 days of running time
 	Log            *slog.Logger
 
+	// ReadOnly opens a folder to look at it: nothing in it is changed, what would change it fails with ErrReadOnly. A
+	// folder that a gateway uses is refused all the same.
+	ReadOnly bool
+
 	// Expired is called on the writer's goroutine with records that are about to be given up, and why
 	// ("max_size", "max_age", "quarantine_size", "quarantine_age"). What it returns is appended to the urgent lane in the
 	// transaction that gives them up. May be nil.
@@ -87,10 +93,10 @@ type Outcome struct {
 
 // Stats is the state of a buffer at one moment. Counters go on over restarts.
 type Stats struct {
-	Pending          [2]uint64     // records not yet published, by lane (Urgent, Normal)
-	Held             uint64        // published, still on disk
-	Quarantined      uint64        // records in quarantine now
-	Appended         uint64        // records ever stored, without quarantine
+	Pending          [2]uint64 // records not yet published, by lane (Urgent, Normal)
+	Held             uint64    // published, still on disk
+	Quarantined      uint64    // records in quarantine now
+	Appended         uint64    // records ever stored, without quarantine
 	Ledger           Ledger
 	Published        uint64        // records ever published
 	QuarantinedTotal uint64        // records ever put into quarantine

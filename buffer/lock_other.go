@@ -11,3 +11,6 @@ import (
 func lockDir(dir string) (*os.File, error) {
 	return os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 }
+
+// lockDirShared keeps nobody out.
+func lockDirShared(string) (*os.File, error) { return nil, nil }

@@ -83,8 +83,16 @@ func Open(options Options) (*Buffer, error) {
 		state: make(map[string][]byte), gaps: make(map[string]gap), dropped: make(map[Seq]uint32), discarded: make(map[string]uint64),
 		reported: make(map[string]bool), recent: newRecentMarks(), quarantineSince: -1,
 	}
-	if err := b.open(); err != nil {
+	prepare := b.open
+	if options.ReadOnly {
+		prepare = b.openToRead
+	}
+	if err := prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open buffer: %w", err), b.closeFiles())
+	}
+	if options.ReadOnly {
+		close(b.stopped)
+		return b, nil
 	}
 	go b.run() // Close waits for it
 	return b, nil
@@ -102,17 +110,52 @@ func (b *Buffer) open() error {
 	if err := removeTemporary(dir); err != nil {
 		return err
 	}
+	lost, err := b.restore()
+	if err != nil {
+		return err
+	}
+	b.forgetUnknown()
+	if err := b.writeHead(lost); err != nil {
+		return err
+	}
+	b.restoreMarks()
+	b.findOldests()
+	return nil
+}
+
+// openToRead is open without a change to the folder.
+func (b *Buffer) openToRead() error {
+	if _, err := os.Stat(b.options.Dir); err != nil {
+		return err
+	}
+	var err error
+	if b.lock, err = lockDirShared(b.options.Dir); err != nil {
+		return err
+	}
+	if _, err := b.restore(); err != nil {
+		return err
+	}
+	if n := len(b.segments); n > 0 {
+		newest := b.segments[n-1]
+		b.checkCounters(newest)
+		newest.Last, newest.Ends = b.counters.lastSeq, b.counters.stored
+	}
+	b.findOldests()
+	return nil
+}
+
+// restore finds the segments and reads the state; it returns the segments that cannot be used.
+func (b *Buffer) restore() (lost []lostSegment, err error) {
 	entries, err := b.findSegments()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, e := range entries {
-		b.segments = append(b.segments, newSegment(dir, e, b.sizes()))
+		b.segments = append(b.segments, newSegment(b.options.Dir, e, b.sizes()))
 		b.lastNumber = max(b.lastNumber, e.Number)
 	}
-	lost, err := b.openNewest()
-	if err != nil {
-		return err
+	if lost, err = b.openNewest(); err != nil {
+		return nil, err
 	}
 	b.restoreState()
 	if len(entries) > 0 && b.state[keyCounters] == nil { // the state is lost, but what was before the oldest segment is still known to be done with
@@ -121,15 +164,13 @@ func (b *Buffer) open() error {
 			b.counters.stored[lane] = max(b.counters.stored[lane], b.counters.done[lane])
 		}
 	}
-	b.forgetUnknown()
-	if err := b.writeHead(lost); err != nil {
-		return err
-	}
-	b.restoreMarks()
+	return lost, nil
+}
+
+func (b *Buffer) findOldests() {
 	for lane := range b.oldest {
 		b.findOldest(Lane(lane))
 	}
-	return nil
 }
 
 func (b *Buffer) sizes() sizes {
@@ -154,6 +195,9 @@ func (b *Buffer) findSegments() ([]entry, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrCorrupt):
 		b.log.Error("buffer takes its segments from the folder", "err", err)
 		b.damaged++
+		if b.options.ReadOnly {
+			return b.describe(files), nil
+		}
 		if _, err := putAside(filepath.Join(dir, manifestName)); err != nil {
 			return nil, err
 		}
@@ -214,7 +258,7 @@ func (b *Buffer) openNewest() (lost []lostSegment, err error) {
 		if err == nil && s.size == 0 {
 			err = fmt.Errorf("%w: missing or empty", ErrCorrupt)
 		}
-		if s.writing = i == last && !s.Closed; err == nil && i >= last-1 {
+		if s.writing = i == last && !s.Closed && !b.options.ReadOnly; err == nil && i >= last-1 {
 			err = s.reopen()
 		}
 		switch {
@@ -306,7 +350,7 @@ func (b *Buffer) writeHead(lost []lostSegment) error {
 		newest := b.segments[n-1]
 		b.counters.lastSeq = max(b.counters.lastSeq, newest.First-1)
 		if b.head != nil {
-			b.checkCounters()
+			b.checkCounters(b.head)
 			b.head.Last, b.head.Ends = b.counters.lastSeq, b.counters.stored
 		}
 	}
@@ -329,16 +373,16 @@ func (b *Buffer) writeHead(lost []lostSegment) error {
 }
 
 // checkCounters compares the counters with the newest records: if the log lost its end, no number may be used twice.
-func (b *Buffer) checkCounters() {
+func (b *Buffer) checkCounters(head *segment) {
 	c := &b.counters
 	for lane := Urgent; lane <= Quarantine; lane++ {
-		err := b.head.newest(bucketID(lane), func(r stored) bool {
+		err := head.newest(bucketID(lane), func(r stored) bool {
 			c.lastSeq = max(c.lastSeq, r.Seq)
 			c.stored[lane] = max(c.stored[lane], r.ordinal)
 			return false
 		})
 		if err != nil {
-			b.log.Error("buffer cannot check its counters", "file", filepath.Base(b.head.path), "err", err)
+			b.log.Error("buffer cannot check its counters", "file", filepath.Base(head.path), "err", err)
 		}
 	}
 }

@@ -79,6 +79,9 @@ func (b *Buffer) Reject(ctx context.Context, record Record, data []byte) error {
 
 // wait has the writer build one group at once and waits until it is on disk.
 func (b *Buffer) wait(ctx context.Context, build func(tx *Tx) error) error {
+	if b.options.ReadOnly {
+		return ErrReadOnly
+	}
 	result := make(chan error, 1)
 	if err := b.queue.own(build, func(_ Outcome, err error) { result <- err }); err != nil {
 		return err

@@ -49,6 +49,9 @@ func (b *Buffer) Append(ctx context.Context, groups []Group, done func(Outcome, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if b.options.ReadOnly {
+		return ErrReadOnly
+	}
 	q := b.queue
 	q.mu.Lock()
 	for !q.closed && len(q.items) > 0 && len(q.items)+len(groups) > maxQueued {
