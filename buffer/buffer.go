@@ -111,5 +111,6 @@ type Stats struct {
 	LastSeq          Seq
 	Oldest           time.Duration // how long the oldest unpublished record has waited, in running time
 	LastCommit       time.Time
+	Alive            time.Time // when the writer last turned or committed, which it does each second unless a commit takes longer
 	Failing          error // why the last commit failed, nil when it did not
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ type Buffer struct {
 	before  time.Duration // running time when it was opened
 	queue   *queue
 	stopped chan struct{} // closed when the writer has ended
+	alive   atomic.Int64  // when the writer last turned, since opened
 
 	// mu guards what follows. Only the writer changes it (but for wanted and the damage that readers find), so
 	// the writer reads it without the lock.

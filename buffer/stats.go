@@ -1,5 +1,7 @@
 package buffer
 
+import "time"
+
 // Stats returns the state of the buffer at this moment.
 func (b *Buffer) Stats() Stats {
 	b.mu.RLock()
@@ -22,6 +24,7 @@ func (b *Buffer) Stats() Stats {
 		Segments:         len(b.segments),
 		LastSeq:          c.lastSeq,
 		LastCommit:       b.lastCommit,
+		Alive:            b.opened.Add(time.Duration(b.alive.Load())),
 		Failing:          b.failing,
 	}
 	for lane := range s.Pending {

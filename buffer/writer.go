@@ -17,6 +17,7 @@ func (b *Buffer) run() {
 	defer timer.Stop()
 	tick := time.Now().Add(tidyInterval)
 	for {
+		b.beat()
 		now := time.Now()
 		if !now.Before(tick) {
 			tick = now.Add(tidyInterval)
@@ -43,6 +44,9 @@ func (b *Buffer) run() {
 		}
 	}
 }
+
+// beat notes that the writer is alive: that it waits for nothing but one commit at most.
+func (b *Buffer) beat() { b.alive.Store(int64(time.Since(b.opened))) }
 
 // tick does what is due without anybody having appended.
 func (b *Buffer) tick() {
@@ -128,6 +132,8 @@ func (b *Buffer) try(items []item) (n int, err error) {
 	}
 	bt.seal()
 	began := time.Now()
+	b.beat()
+	defer b.beat()
 	if err := b.head.write(bt, b.commitHook); err != nil {
 		err = fmt.Errorf("commit to %s: %w", filepath.Base(b.head.path), err)
 		b.retire(err)
