@@ -112,5 +112,5 @@ type Stats struct {
 	Oldest           time.Duration // how long the oldest unpublished record has waited, in running time
 	LastCommit       time.Time
 	Alive            time.Time // when the writer last turned or committed, which it does each second unless a commit takes longer
-	Failing          error // why the last commit failed, nil when it did not
+	Failing          error     // why the last commit failed, nil when it did not
 }
