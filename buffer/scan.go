@@ -156,8 +156,11 @@ func (s *segment) unsealAt(bucket bucketID, key, value []byte) (stored, error) {
 // not to be kept.
 func (s *segment) newest(bucket bucketID, f func(stored) bool) error {
 	return s.view(func(tx *bolt.Tx) error {
-		cursor := tx.Bucket(bucketNames[bucket]).Cursor()
+		cursor, seen := tx.Bucket(bucketNames[bucket]).Cursor(), 0
 		for k, v := cursor.Last(); k != nil; k, v = cursor.Prev() {
+			if seen++; seen%recordsBetweenRelief == 0 {
+				relieve(tx)
+			}
 			record, err := s.unsealAt(bucket, k, v)
 			if errors.Is(err, ErrCorrupt) {
 				continue

@@ -52,6 +52,12 @@ type meta struct {
 	entry
 }
 
+// viewsBetweenRelief is how often a file is read before the pages that came into memory with it are let go.
+const viewsBetweenRelief = 8
+
+// recordsBetweenRelief is the same for reading many records at once.
+const recordsBetweenRelief = 2048
+
 // segment is one file of the buffer.
 type segment struct {
 	entry // Last, Ends and Closed are guarded by Buffer.mu
@@ -64,7 +70,8 @@ type segment struct {
 	newer      bool      // written by a newer version: left alone
 	broken     error     // found damaged: not read again, put aside by the writer
 
-	used atomic.Int64 // when it was last read, to close those that are not
+	views atomic.Uint32
+	used  atomic.Int64 // when it was last read, to close those that are not
 
 	mu      sync.RWMutex // guards what follows; held for reading during a transaction
 	db      *bolt.DB
@@ -203,6 +210,9 @@ func (s *segment) view(f func(tx *bolt.Tx) error) error {
 	err := guard(func() error {
 		return s.db.View(func(tx *bolt.Tx) error {
 			began = true
+			if s.views.Add(1)%viewsBetweenRelief == 0 {
+				defer relieve(tx)
+			}
 			return f(tx)
 		})
 	})

@@ -24,6 +24,9 @@ func (s *segment) write(bt *batch, hook func(commit func() error) error) error {
 		if err := s.put(tx, bt); err != nil {
 			return err
 		}
+		if s.Commits%viewsBetweenRelief == 0 {
+			relieve(tx)
+		}
 		s.data = tx.Size() + int64(bt.bytes)
 		if hook != nil {
 			return hook(tx.Commit)
