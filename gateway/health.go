@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -37,9 +38,12 @@ func (h *health) set(name string, err error) {
 		return
 	}
 	condition.Ready, condition.Error, condition.Since = err == nil, text, time.Now()
-	if err != nil {
+	switch fault := (*Fault)(nil); {
+	case errors.As(err, &fault):
+		h.log.Error("not ready", "part", name, "err", err)
+	case err != nil:
 		h.log.Warn("not ready", "part", name, "err", err)
-	} else {
+	default:
 		h.log.Info("ready", "part", name)
 	}
 }

@@ -22,6 +22,8 @@ type Intake struct {
 // intake is the live form of Intake.
 type intake struct {
 	received, quarantine, duplicates, empty, failed, stored atomic.Uint64
+
+	decoding atomic.Pointer[time.Time] // since when a batch is being decoded; nil when none is
 }
 
 func (i *intake) snapshot() Intake {
@@ -43,8 +45,9 @@ func (g *Gateway) emit(source string) Emit {
 		began := time.Now()
 		groups := make([]buffer.Group, 0, len(uplinks))
 		quarantined, empty := uint64(0), uint64(0)
+		counts.decoding.Store(&began)
 		for i := range uplinks {
-			prepared := g.Normaliser.Prepare(source, &uplinks[i])
+			prepared := g.prepare(source, &uplinks[i])
 			switch {
 			case prepared.Rejected() != nil:
 				quarantined++
@@ -61,6 +64,7 @@ func (g *Gateway) emit(source string) Emit {
 				return prepared.Build(tx)
 			}})
 		}
+		counts.decoding.Store(nil)
 		n := uint64(len(uplinks))
 		counts.received.Add(n)
 		err := g.Buffer.Append(ctx, groups, func(outcome buffer.Outcome, err error) {
@@ -82,6 +86,18 @@ func (g *Gateway) emit(source string) Emit {
 		}
 		return err
 	}
+}
+
+// prepare decodes an uplink. One over which this program stumbles goes to quarantine: it would come back for ever, and
+// keep its source from all others.
+func (g *Gateway) prepare(source string, uplink *Uplink) (prepared *Prepared) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			uplink.Fault = NewFault(cause)
+			prepared = g.Normaliser.Prepare(source, uplink)
+		}
+	}()
+	return g.Normaliser.Prepare(source, uplink)
 }
 
 // reportRejected logs the first rejected uplink of a source, stage and model in a minute; the others are counted. That is

@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +21,8 @@ type Options struct {
 	Tasks      []Task // what else runs as long as the gateway does: the status server
 	// ObserveHeld hears how long each batch took from the source to the disk. May be nil.
 	ObserveHeld func(time.Duration)
+	// StuckAfter is how long a part may stand still before Stuck says so; 2 minutes. Tests have less patience.
+	StuckAfter time.Duration
 }
 
 // Task is something that runs until ctx is done; it is run again when it fails.
@@ -35,11 +37,16 @@ type Gateway struct {
 	health     health
 	intakes    map[string]*intake // by source; written only by New
 	rejections limiter
+	began      time.Time     // written by Run before started is closed
+	started    chan struct{} // closed when every task was started
+
+	mu      sync.Mutex
+	running []string // tasks that have not ended, guarded by mu
 }
 
 // New returns a gateway; it does no I/O.
 func New(options Options) *Gateway {
-	g := &Gateway{Options: options, health: health{log: options.Log}, intakes: map[string]*intake{}}
+	g := &Gateway{Options: options, health: health{log: options.Log}, intakes: map[string]*intake{}, started: make(chan struct{})}
 	for _, source := range g.Sources {
 		g.intakes[source.Name()] = &intake{}
 	}
@@ -73,35 +80,68 @@ func (g *Gateway) tasks() []task {
 	return tasks
 }
 
-// Run starts every task and waits for all of them. It returns when ctx is done; what was acknowledged to sources is on disk.
+// Run starts every task and waits for all of them. It returns when ctx is done; what was acknowledged to sources is on
+// disk. It is called once.
 func (g *Gateway) Run(ctx context.Context) error {
-	if err := g.announce(ctx); err != nil {
-		g.Log.Warn("notice of the start is lost", "err", err)
-	}
+	g.announce(ctx)
 	tasks := g.tasks()
 	for _, t := range tasks {
 		g.health.expect(t.name)
+		g.begins(t.name)
 	}
-	var running sync.WaitGroup
+	g.began = time.Now()
+	var starting, running sync.WaitGroup
+	starting.Add(len(tasks))
 	for _, t := range tasks {
-		running.Go(func() { g.supervise(ctx, t) })
+		running.Go(func() {
+			starting.Done()
+			g.supervise(ctx, t)
+			g.ended(t.name)
+		})
 	}
+	starting.Wait()
+	close(g.started)
 	running.Wait()
 	return nil
 }
 
-// announce appends the notice that the gateway started.
-func (g *Gateway) announce(ctx context.Context) error {
-	done := make(chan error, 1)
+// Started is closed when every task was started, whether or not what it connects to is there.
+func (g *Gateway) Started() <-chan struct{} { return g.started }
+
+func (g *Gateway) begins(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.running = append(g.running, name)
+}
+
+func (g *Gateway) ended(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.running = slices.DeleteFunc(g.running, func(other string) bool { return other == name })
+}
+
+// Running lists the tasks that have not ended, for those who do not want to wait for Run any longer.
+func (g *Gateway) Running() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.running)
+}
+
+// announce appends the notice that the gateway started. It does not wait for the disk: sources connect meanwhile.
+func (g *Gateway) announce(ctx context.Context) {
+	lost := func(_ buffer.Outcome, err error) {
+		if err != nil {
+			g.Log.Warn("notice of the start is lost", "err", err)
+		}
+	}
 	notice := g.Normaliser.Started(g.Version, time.Now())
 	group := buffer.Group{Build: func(tx *buffer.Tx) error {
 		tx.Append(buffer.Urgent, notice)
 		return nil
 	}}
-	if err := g.Buffer.Append(ctx, []buffer.Group{group}, func(_ buffer.Outcome, err error) { done <- err }); err != nil {
-		return fmt.Errorf("append: %w", err)
+	if err := g.Buffer.Append(ctx, []buffer.Group{group}, lost); err != nil {
+		lost(buffer.Outcome{}, err)
 	}
-	return <-done
 }
 
 func (g *Gateway) observeHeld(took time.Duration) {

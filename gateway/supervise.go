@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -12,14 +13,14 @@ const (
 	steadyAfter = 10 * time.Second // ready for so long, the next failure starts from minBackOff again
 )
 
-// supervise runs a task again and again until ctx is done, with a growing pause after each failure. It is the only place
-// that retries: sources and sinks return instead.
+// supervise runs a task again and again until ctx is done, with a growing pause after each failure, be it a panic. It is
+// the only place that retries: sources and sinks return instead.
 func (g *Gateway) supervise(ctx context.Context, t task) {
 	pause := minBackOff
 	for {
 		started := time.Now()
-		err := t.run(ctx)
-		if ctx.Err() != nil {
+		err := attempt(ctx, t)
+		if fault := (*Fault)(nil); ctx.Err() != nil && !errors.As(err, &fault) {
 			return
 		}
 		if err == nil {
@@ -36,4 +37,14 @@ func (g *Gateway) supervise(ctx context.Context, t task) {
 		}
 		pause = min(2*pause, maxBackOff)
 	}
+}
+
+// attempt runs a task once. A panic ends that task only: it becomes the task's error, without its value.
+func attempt(ctx context.Context, t task) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = NewFault(cause)
+		}
+	}()
+	return t.run(ctx)
 }
