@@ -12,6 +12,7 @@ import (
 
 const (
 	grace            = 2 * time.Second // for acknowledgements at the end
+	longestSleep     = 5 * time.Second // Alive tells that the loop turns
 	maxInFlightBytes = 4 << 20
 	maxIdleSubjects  = 1 << 16 // remembered although nothing waits on them
 )
@@ -65,7 +66,19 @@ func (f *forwarder) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(2*grace, cancel) })()
 	f.tasks.ctx = inner
 
+	clean := false
+	defer func() { // also after a panic: a Run leaves nothing behind
+		f.end(cancel)
+		if clean {
+			f.advance()
+		}
+	}()
 	f.loop(ctx)
+	clean = true
+}
+
+// end closes the client and waits for all that Run started.
+func (f *forwarder) end(cancel context.CancelFunc) {
 	cancel()
 	f.closeSession()
 	f.tasks.wait()
@@ -74,7 +87,6 @@ func (f *forwarder) run(ctx context.Context) {
 		call()
 	}
 	f.closeSession()
-	f.advance()
 	f.inFlight.Store(0)
 }
 
@@ -88,6 +100,7 @@ func (f *forwarder) loop(ctx context.Context) {
 	var appended <-chan struct{}
 	for {
 		f.now = time.Now()
+		f.alive.Store(int64(f.now.Sub(f.born)))
 		outcomes, calls = f.inbox.take(outcomes)
 		for _, o := range outcomes {
 			f.settle(o)
@@ -130,7 +143,7 @@ func (f *forwarder) loop(ctx context.Context) {
 
 // nextTurn says how long the loop may sleep when nothing happens.
 func (f *forwarder) nextTurn(stopping bool, end time.Time) time.Duration {
-	next := f.now.Add(time.Minute)
+	next := f.now.Add(longestSleep)
 	sooner := func(t time.Time) {
 		if t.After(f.now) && t.Before(next) {
 			next = t

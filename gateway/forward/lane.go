@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"belfry/buffer"
+	"belfry/gateway"
 	"belfry/gateway/event"
 )
 
@@ -125,15 +126,25 @@ func (f *forwarder) readAhead(l *lane, limit int) {
 	}
 }
 
+// parse reads what a record is and where it goes. One over which this program stumbles must not come back for ever.
+func parse(data []byte) (record event.Record, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = gateway.NewFault(cause)
+		}
+	}()
+	if record, err = event.ParseRecord(data); err == nil {
+		err = checkSubject(record.Subject)
+	}
+	return record, err
+}
+
 // admit queues one record on its subject.
 func (f *forwarder) admit(l *lane, record buffer.Record) {
 	it := &item{record: record}
 	it.record.Lane = l.lane
 	l.add(it)
-	parsed, err := event.ParseRecord(record.Data)
-	if err == nil {
-		err = checkSubject(parsed.Subject)
-	}
+	parsed, err := parse(record.Data)
 	if err != nil {
 		f.reject(it, err.Error())
 		return

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"belfry/gateway"
 )
@@ -15,14 +16,19 @@ import (
 // NATS forwards to a JetStream stream.
 type NATS struct {
 	options Options
-	buffer  string // names the numbering of Belfry-Sequence in a header, see bufferName
+	born    time.Time
+	alive   atomic.Int64 // when the loop last turned, since born
+	buffer  string       // names the numbering of Belfry-Sequence in a header, see bufferName
 	log     *slog.Logger
 
 	published, rejected, retries, reconnects, conflicts, refused, asked atomic.Uint64
 	resolvedStored, resolvedMissing, inFlight, readErrors, rewound      atomic.Uint64
 }
 
-var _ gateway.Sink = (*NATS)(nil)
+var (
+	_ gateway.Sink  = (*NATS)(nil)
+	_ gateway.Pulse = (*NATS)(nil)
+)
 
 // New returns a sink for checked options. It does no I/O.
 func New(o Options) (*NATS, error) {
@@ -30,7 +36,7 @@ func New(o Options) (*NATS, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	return &NATS{options: o, buffer: bufferName(o.ClientName), log: o.Log}, nil
+	return &NATS{options: o, born: time.Now(), buffer: bufferName(o.ClientName), log: o.Log}, nil
 }
 
 // bufferName tells our own messages on a stream from those of other gateways without naming the building.
@@ -45,6 +51,9 @@ func (n *NATS) Run(ctx context.Context, store gateway.Store, ready func(error)) 
 	f.run(ctx)
 	return nil
 }
+
+// Alive implements gateway.Pulse.
+func (n *NATS) Alive() time.Time { return n.born.Add(time.Duration(n.alive.Load())) }
 
 // Counters are totals since the start; in_flight is the number of messages on their way now.
 func (n *NATS) Counters() map[string]uint64 {

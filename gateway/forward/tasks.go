@@ -3,6 +3,8 @@ package forward
 import (
 	"context"
 	"sync"
+
+	"belfry/gateway"
 )
 
 // task does its work on a goroutine of its own; what it returns runs on the loop.
@@ -26,6 +28,12 @@ const (
 
 func (t *tasks) start(work task) {
 	t.group.Go(func() {
+		defer func() {
+			if cause := recover(); cause != nil { // it ends the Run, not the process
+				fault := gateway.NewFault(cause)
+				t.inbox.call(func() { panic(fault) })
+			}
+		}()
 		apply := work(t.ctx)
 		t.inbox.call(apply)
 	})
