@@ -47,8 +47,12 @@ type session struct {
 func (s *session) run(parent, ctx context.Context, emit gateway.Emit, ready func(error)) error {
 	var running sync.WaitGroup
 	acking, stopAcking := context.WithCancel(context.WithoutCancel(ctx))
-	running.Go(func() { s.acknowledge(acking) })
 	running.Go(func() {
+		defer s.caught()
+		s.acknowledge(acking)
+	})
+	running.Go(func() {
+		defer s.caught()
 		if err := s.subscribe(ctx); err != nil {
 			s.end(err)
 			return
@@ -67,6 +71,13 @@ func (s *session) run(parent, ctx context.Context, emit gateway.Emit, ready func
 	err := context.Cause(ctx)
 	ready(err)
 	return err
+}
+
+// caught ends the run after a panic on one of its goroutines; deferred by each.
+func (s *session) caught() {
+	if cause := recover(); cause != nil {
+		s.end(gateway.NewFault(cause))
+	}
 }
 
 // arrive is called by the library, one message after the other. It must not block: the library reads nothing meanwhile.

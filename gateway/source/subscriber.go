@@ -73,7 +73,7 @@ func (s *subscriber) uplink(message *arrival, uplink *gateway.Uplink, digest has
 		uplink.Fault = fmt.Errorf("topic of %d bytes is longer than %d", len(uplink.Topic), maxTopic)
 		uplink.Topic = uplink.Topic[:maxTopic]
 	default:
-		if !s.interpret(message, uplink) {
+		if !s.read(message, uplink) {
 			return false
 		}
 	}
@@ -81,6 +81,16 @@ func (s *subscriber) uplink(message *arrival, uplink *gateway.Uplink, digest has
 		uplink.Mark = mark(digest, s.env.Name, message)
 	}
 	return true
+}
+
+// read interprets a message. One over which this program stumbles goes to quarantine: it would come back for ever.
+func (s *subscriber) read(message *arrival, uplink *gateway.Uplink) (wanted bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			uplink.Fault, wanted = gateway.NewFault(cause), true
+		}
+	}()
+	return s.interpret(message, uplink)
 }
 
 // mark recognises the same delivery of a message when the broker repeats it.
