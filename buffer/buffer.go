@@ -71,6 +71,10 @@ type Options struct {
 	// ("max_size", "max_age", "quarantine_size", "quarantine_age"). What it returns is appended to the urgent lane in the
 	// transaction that gives them up. May be nil.
 	Expired func(records []Record, reason string) [][]byte
+
+	// Died is called in place of a panic on the writer's goroutine, with its value. It must end the process: nothing is
+	// written any more, and what was acknowledged is on disk. nil lets the panic go on.
+	Died func(cause any)
 }
 
 // Group is what one message leaves behind: all of it is committed in one transaction, or nothing.

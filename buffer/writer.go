@@ -12,6 +12,7 @@ import (
 // run is the writer: the only goroutine that changes files and committed state. Open starts it, Close waits for it.
 func (b *Buffer) run() {
 	defer close(b.stopped)
+	defer b.died()
 	var items []item
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -42,6 +43,17 @@ func (b *Buffer) run() {
 		case <-b.queue.wake:
 		case <-timer.C:
 		}
+	}
+}
+
+// died hands a panic over; deferred by run.
+func (b *Buffer) died() {
+	if b.options.Died == nil {
+		return
+	}
+	if cause := recover(); cause != nil {
+		b.options.Died(cause)
+		panic(cause)
 	}
 }
 
