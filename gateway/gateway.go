@@ -30,6 +30,8 @@ type Uplink struct {
 
 	// Fault says why the source could not read the message; it goes to quarantine with this reason.
 	Fault error
+	// Discard says why there is nothing to keep in the message ("retained", "other_event"): it is counted by that word.
+	Discard string
 	// Readings are values that the network knows of the device without decoding (battery level of a status event).
 	Readings []event.Measurement
 	// Facts are remembered with the sensor and not published: "joined" = time, ...

@@ -43,7 +43,7 @@ func (g *Gateway) emit(source string) Emit {
 	failed := false // something of this run is not held; only the buffer's goroutine touches it
 	return func(ctx context.Context, uplinks []Uplink, done func(error)) error {
 		began := time.Now()
-		groups := make([]buffer.Group, 0, len(uplinks))
+		groups := make([]buffer.Group, 0, len(uplinks)) // one for each
 		quarantined, empty := uint64(0), uint64(0)
 		counts.decoding.Store(&began)
 		for i := range uplinks {
@@ -53,8 +53,7 @@ func (g *Gateway) emit(source string) Emit {
 				quarantined++
 				g.reportRejected(source, prepared)
 			case prepared.Empty():
-				empty++
-				continue
+				empty++ // a group all the same: the store's ledger counts it
 			}
 			mark, once := prepared.mark()
 			groups = append(groups, buffer.Group{Mark: mark, Once: once, Build: func(tx *buffer.Tx) error {

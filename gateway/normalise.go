@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"time"
@@ -70,6 +71,9 @@ type sample struct {
 // Prepare decodes an uplink. It never fails: what cannot be decoded is prepared for quarantine.
 func (n *Normaliser) Prepare(source string, uplink *Uplink) *Prepared {
 	p := &Prepared{normaliser: n, source: source, uplink: uplink, identity: uplink.Identity}
+	if uplink.Discard != "" {
+		return p
+	}
 	if uplink.Fault != nil {
 		return p.reject("source", uplink.Fault)
 	}
@@ -143,6 +147,9 @@ func (p *Prepared) Empty() bool {
 
 // mark returns how the buffer recognises a repeat of the uplink, and whether to look.
 func (p *Prepared) mark() (mark buffer.Mark, once bool) {
+	if p.Empty() {
+		return mark, false
+	}
 	if p.identity == "" {
 		return p.uplink.Mark, p.uplink.Repeat
 	}
@@ -154,6 +161,7 @@ type Transaction interface {
 	State(key string) []byte
 	SetState(key string, value []byte)
 	Append(lane buffer.Lane, data []byte) buffer.Seq
+	Discard(reason string)
 }
 
 // Build appends the uplink's events, or its quarantined message, and the change of its sensor's state. An uplink that
@@ -183,8 +191,10 @@ func (p *Prepared) draft(d *draft) (err error) {
 		return nil
 	}
 	if p.Empty() {
+		d.discard = cmp.Or(p.uplink.Discard, discardEmpty)
 		return nil
 	}
+	d.discard = discardFacts
 	state := loadSensorState(d.state, p.sensor.Event.ID)
 	if p.identity == "" {
 		p.identity = "random:" + rand.Text()
@@ -203,12 +213,19 @@ func (p *Prepared) draft(d *draft) (err error) {
 	return nil
 }
 
+// Why an uplink leaves no record behind, where its source does not say.
+const (
+	discardEmpty = "empty" // no reading in it
+	discardFacts = "facts" // only something to remember of its sensor
+)
+
 // draft is what a transaction will get, all of it or nothing.
 type draft struct {
 	state   Transaction // to read from
 	records []draftRecord
 	key     string // of the changed state
 	value   []byte
+	discard string // why there are no records, if there are none
 }
 
 type draftRecord struct {
@@ -223,6 +240,9 @@ func (d *draft) append(lane buffer.Lane, data []byte) {
 func (d *draft) commit(tx Transaction) {
 	for _, record := range d.records {
 		tx.Append(record.lane, record.data)
+	}
+	if len(d.records) == 0 {
+		tx.Discard(d.discard)
 	}
 	if d.key != "" {
 		tx.SetState(d.key, d.value)

@@ -20,6 +20,8 @@ var received = time.Date(2026, 1, 14, 17, 2, 10, 0, time.UTC)
 type memory struct {
 	state   map[string][]byte
 	records []kept
+
+	discarded string
 }
 
 type kept struct {
@@ -38,6 +40,8 @@ func (m *memory) Append(lane buffer.Lane, data []byte) buffer.Seq {
 	m.records = append(m.records, kept{lane, data})
 	return buffer.Seq(len(m.records))
 }
+
+func (m *memory) Discard(reason string) { m.discarded = reason }
 
 // leakMeter decodes one byte a sample: the volume, with the leak flag in the top bit of the last one.
 func leakMeter(u decoders.Uplink) (decoders.Output, error) {
@@ -299,6 +303,27 @@ func BenchmarkPrepareAndBuild(b *testing.B) {
 		uplink := Uplink{Device: "d1", Received: received, Payload: []byte{1}, Identity: "ns:1"}
 		if err := n.Prepare("radio", &uplink).Build(tx); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestUplinkWithoutARecordSaysWhyForTheLedger(t *testing.T) {
+	n := newTestNormaliser(t)
+	for _, c := range []struct {
+		uplink Uplink
+		want   string
+	}{
+		{Uplink{Discard: "retained"}, "retained"},
+		{Uplink{Device: "d1"}, "empty"},
+		{Uplink{Device: "d1", Facts: map[string]string{"joined": "2026-01-01T00:00:00Z"}}, "facts"},
+	} {
+		c.uplink.Received = received
+		store := &memory{}
+		if err := n.Prepare("radio", &c.uplink).Build(store); err != nil {
+			t.Fatal(err)
+		}
+		if store.discarded != c.want || len(store.records) != 0 {
+			t.Errorf("got %d records and reason %q, want none and %q", len(store.records), store.discarded, c.want)
 		}
 	}
 }
