@@ -27,7 +27,11 @@ func (r *Receiver) Emit(ctx context.Context, uplinks []gateway.Uplink, done func
 		return err
 	}
 	r.mu.Lock()
-	r.uplinks = append(r.uplinks, uplinks...)
+	for i := range uplinks {
+		if uplinks[i].Discard == "" {
+			r.uplinks = append(r.uplinks, uplinks[i])
+		}
+	}
 	holding := r.holding
 	if holding {
 		r.open = append(r.open, done)
@@ -51,7 +55,7 @@ func (r *Receiver) Done(err error) {
 	}
 }
 
-// Uplinks returns all that was emitted so far.
+// Uplinks returns all that was emitted so far, but for what the source wants only counted.
 func (r *Receiver) Uplinks() []gateway.Uplink {
 	r.mu.Lock()
 	defer r.mu.Unlock()

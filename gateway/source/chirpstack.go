@@ -92,17 +92,14 @@ func (o *ChirpStackOptions) topics() (filter, error) {
 func (s *chirpStack) read(message *arrival, uplink *gateway.Uplink) bool {
 	device, ok := s.topics.match(message.Topic())
 	if !ok {
-		s.count("unmatched")
-		return false
+		return s.discard(uplink, "unmatched")
 	}
 	if message.Retained() { // an old event, sent again at each subscribe
-		s.count("retained_ignored")
-		return false
+		return s.discard(uplink, "retained_ignored")
 	}
 	kind := message.Topic()[strings.LastIndexByte(message.Topic(), '/')+1:]
 	if !slices.Contains(readEvents, kind) {
-		s.countOther(kind)
-		return false
+		return s.discard(uplink, otherCounter(kind))
 	}
 	parsed, err := parseChirpEvent(kind, message.Payload())
 	if err == nil && parsed.devEUI != strings.ToLower(device) {
@@ -115,27 +112,25 @@ func (s *chirpStack) read(message *arrival, uplink *gateway.Uplink) bool {
 	return s.fill(kind, &parsed, uplink)
 }
 
-func (s *chirpStack) countOther(kind string) {
+// otherCounter names the counter of events that are not read.
+func otherCounter(kind string) string {
 	if slices.Contains(otherEvents, kind) {
-		s.count("other_events_" + kind)
-		return
+		return "other_events_" + kind
 	}
-	s.count("unmatched")
+	return "unmatched"
 }
 
 // fill fills an uplink with an event; false when it has nothing for the gateway.
 func (s *chirpStack) fill(kind string, e *chirpEvent, uplink *gateway.Uplink) bool {
 	if kind == "log" {
-		s.countLog(e)
-		return false
+		return s.discard(uplink, s.logCounter(e))
 	}
 	s.count(kind)
 	uplink.Device, uplink.Time, uplink.Identity = e.devEUI, e.time, e.identity(kind)
 	switch kind {
 	case "up":
 		if len(e.data) == 0 && e.port == 0 {
-			s.count("mac_only")
-			return false
+			return s.discard(uplink, "mac_only")
 		}
 		uplink.Port, uplink.Payload, uplink.Link = e.port, e.data, e.link()
 		if e.best.time != (time.Time{}) {
@@ -155,10 +150,10 @@ func (s *chirpStack) fill(kind string, e *chirpEvent, uplink *gateway.Uplink) bo
 	return true
 }
 
-func (s *chirpStack) countLog(e *chirpEvent) {
-	counter, ok := s.counts[logCounter(e.level, e.code)]
-	if !ok {
-		counter = s.counts["log_other"]
+func (s *chirpStack) logCounter(e *chirpEvent) string {
+	name := logCounter(e.level, e.code)
+	if _, ok := s.counts[name]; !ok {
+		return "log_other"
 	}
-	counter.Add(1)
+	return name
 }

@@ -99,8 +99,7 @@ func checkTopics(options []TopicOptions) ([]topic, error) {
 func (s *mqttSource) read(message *arrival, uplink *gateway.Uplink) bool {
 	if message.Retained() {
 		if s.ignoreRetained {
-			s.count("retained_ignored")
-			return false
+			return s.discard(uplink, "retained_ignored")
 		}
 		uplink.Identity = retainedIdentity(s.env.Name, message)
 	}
@@ -110,8 +109,7 @@ func (s *mqttSource) read(message *arrival, uplink *gateway.Uplink) bool {
 			return true
 		}
 	}
-	s.count("unmatched")
-	return false
+	return s.discard(uplink, "unmatched")
 }
 
 // retainedIdentity is the same each time the source's broker sends a retained message.

@@ -134,21 +134,12 @@ func (s *session) forward(ctx context.Context, emit gateway.Emit) {
 // handOver emits what is in arrivals, at most maxBatch of them.
 func (s *session) handOver(ctx context.Context, arrivals []arrival, emit gateway.Emit) error {
 	uplinks := make([]gateway.Uplink, len(arrivals))
-	filled := 0
 	for i := range arrivals {
-		if s.uplink(&arrivals[i], &uplinks[filled], s.digest) {
-			filled++
-		} else {
-			uplinks[filled] = gateway.Uplink{}
-		}
+		s.uplink(&arrivals[i], &uplinks[i], s.digest)
 	}
 	b := &batch{arrivals: arrivals}
 	s.acks.add(b)
-	if filled == 0 {
-		s.acks.finish(b, nil)
-		return nil
-	}
-	err := emit(ctx, uplinks[:filled], func(err error) { s.acks.finish(b, err) })
+	err := emit(ctx, uplinks, func(err error) { s.acks.finish(b, err) })
 	if err != nil {
 		s.acks.finish(b, err)
 	}

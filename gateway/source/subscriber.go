@@ -14,7 +14,7 @@ import (
 )
 
 // interpreter fills an uplink with what a message says. Topic, Raw, Received, Repeat and Mark are filled already. It returns
-// false when nothing in the message is for the gateway; the message is acknowledged all the same.
+// false when nothing in the message is for the gateway, and says why in Discard.
 type interpreter func(message *arrival, uplink *gateway.Uplink) bool
 
 // subscriber is what the sources on an MQTT broker have in common.
@@ -56,8 +56,8 @@ func (s *subscriber) count(name string) { s.counts[name].Add(1) }
 
 const maxTopic = 512 // bytes
 
-// uplink makes an uplink of a message; false when there is none in it. digest is scratch.
-func (s *subscriber) uplink(message *arrival, uplink *gateway.Uplink, digest hash.Hash) bool {
+// uplink makes an uplink of a message. digest is scratch.
+func (s *subscriber) uplink(message *arrival, uplink *gateway.Uplink, digest hash.Hash) {
 	s.received.Add(1)
 	s.bytes.Add(uint64(len(message.Payload())))
 	if message.Duplicate() {
@@ -74,13 +74,20 @@ func (s *subscriber) uplink(message *arrival, uplink *gateway.Uplink, digest has
 		uplink.Topic = uplink.Topic[:maxTopic]
 	default:
 		if !s.read(message, uplink) {
-			return false
+			*uplink = gateway.Uplink{Discard: uplink.Discard, Received: uplink.Received}
+			return
 		}
 	}
 	if uplink.Identity == "" && message.Qos() > 0 {
 		uplink.Mark = mark(digest, s.env.Name, message)
 	}
-	return true
+}
+
+// discard says why a message is not for the gateway, in a word that is a counter too; it returns false.
+func (s *subscriber) discard(uplink *gateway.Uplink, why string) bool {
+	s.count(why)
+	uplink.Discard = why
+	return false
 }
 
 // read interprets a message. One over which this program stumbles goes to quarantine: it would come back for ever.
