@@ -72,6 +72,10 @@ type Options struct {
 	// transaction that gives them up. May be nil.
 	Expired func(records []Record, reason string) [][]byte
 
+	// Safe opens a folder of which something may be what made the process end again and again: every segment is checked
+	// completely, and what is not as it should be is treated as damaged, however harmless it looks.
+	Safe bool
+
 	// Died is called in place of a panic on the writer's goroutine, with its value. It must end the process: nothing is
 	// written any more, and what was acknowledged is on disk. nil lets the panic go on.
 	Died func(cause any)

@@ -13,7 +13,7 @@ func TestFullDiskKeepsWhatIsThereAndRecovers(t *testing.T) {
 		t.Skip("needs root, to mount a small tmpfs")
 	}
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,mode=700"); err != nil {
 		t.Skipf("mount: %v", err)
 	}
 	t.Cleanup(func() {

@@ -105,6 +105,9 @@ func (b *Buffer) open() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	if err := CheckDir(dir); err != nil {
+		return err
+	}
 	var err error
 	if b.lock, err = lockDir(dir); err != nil {
 		return err
