@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"belfry/buffer"
 )
 
 // version is set by the linker.
@@ -22,6 +24,9 @@ var version = "unknown"
 const (
 	exitFailed = 1 // the command did not do what it was asked, a configuration has mistakes
 	exitUsage  = 2 // the command line is wrong
+
+	exitFault = 70 // a fault in this program ended it; what was acknowledged is on disk
+	exitInUse = 75 // another process has the buffer's folder
 )
 
 // errReported says that the command failed and has already said why.
@@ -81,6 +86,9 @@ func execute(p program, args []string) int {
 		return 0
 	case errors.Is(err, errReported):
 		return exitFailed
+	case errors.Is(err, buffer.ErrLocked):
+		fmt.Fprintf(p.stderr, "belfry: %v\n", err)
+		return exitInUse
 	default:
 		fmt.Fprintf(p.stderr, "belfry: %v\n", err)
 		return exitFailed

@@ -19,13 +19,18 @@ type runCommand struct {
 
 // Run runs the gateway until the program is told to stop.
 func (c runCommand) Run(p program) error {
-	parts, err := open(c.Config, p.stderr)
+	limits := limitsOf(p.ctx)
+	parts, err := openInTime(c.Config, p.stderr, limits)
+	if errors.Is(err, errLate) {
+		fmt.Fprintln(p.stderr, "belfry: stopped without waiting for the buffer to open")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	parts.log.Info("started", "version", version, "config", c.Config, "sources", len(parts.gateway.Sources),
 		"sensors", len(parts.config.Inventory.Sensors()))
-	return errors.Join(parts.gateway.Run(p.ctx), parts.close())
+	return parts.run(p.ctx, limits)
 }
 
 // parts is an opened gateway.
@@ -33,6 +38,7 @@ type parts struct {
 	config  *config.Config
 	gateway *gateway.Gateway
 	log     *slog.Logger
+	starts  starts
 }
 
 // open loads a configuration folder and opens everything that it names. Problems go to out, one a line.
@@ -54,6 +60,9 @@ func open(dir string, out io.Writer) (*parts, error) {
 }
 
 func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
+	if err := buffer.CheckDir(loaded.Buffer.Dir); err != nil {
+		return nil, fmt.Errorf("buffer.dir: %w", err)
+	}
 	key, err := eventKey(loaded.EventKeyFile, loaded.Buffer.Dir)
 	if err != nil {
 		return nil, err
@@ -63,8 +72,16 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 		return nil, err
 	}
 	loaded.Buffer.Log, loaded.Buffer.Expired = log, normaliser.Expired
+	loaded.Buffer.Died = died(log)
+	starts, looping := noteStart(loaded.Buffer.Dir)
+	if loaded.Buffer.Safe = looping; looping {
+		log.Warn("safe mode: started again and again within minutes; all of the buffer is checked, what is suspect is put aside")
+	}
 	store, err := buffer.Open(loaded.Buffer)
 	if err != nil {
+		if errors.Is(err, buffer.ErrLocked) {
+			starts.forget()
+		}
 		return nil, fmt.Errorf("buffer.dir: %w", err)
 	}
 	loaded.NATS.Log = log
@@ -78,7 +95,8 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 		Tasks: []gateway.Task{{Name: "status", Run: server.Run}}, ObserveHeld: server.ObserveHeld,
 	})
 	server.Show(g)
-	return &parts{config: loaded, gateway: g, log: log}, nil
+	g.Tasks = append(g.Tasks, notifyTasks(g, log)...)
+	return &parts{config: loaded, gateway: g, log: log, starts: starts}, nil
 }
 
 // close commits and closes the buffer.
