@@ -31,7 +31,7 @@ type batch struct {
 	order   []string          // its keys in the order of their first change
 	undo    []change          // what the current group changed in overlay
 	marks   []Mark
-	fresh   map[Mark]struct{} // the same marks
+	fresh   map[markPlace]Mark // the newest of each place
 
 	damages int   // how many of the damages that readers found it accounts for
 	gaps    []gap // that these made
@@ -63,7 +63,7 @@ func (bt *batch) start(b *Buffer, s *segment) {
 	bt.records, bt.bytes, bt.arrivals = bt.records[:0], 0, false
 	bt.arena.reset()
 	if bt.overlay == nil {
-		bt.overlay, bt.fresh = make(map[string][]byte), make(map[Mark]struct{})
+		bt.overlay, bt.fresh = make(map[string][]byte), make(map[markPlace]Mark)
 	}
 	clear(bt.overlay)
 	clear(bt.fresh)
@@ -108,7 +108,11 @@ func (bt *batch) seal() {
 func (bt *batch) build(i *item) (Outcome, error) {
 	g := &i.group
 	marked := g.Mark != Mark{}
-	if _, repeated := bt.fresh[g.Mark]; marked && g.Once && (repeated || bt.buffer.recent.has(g.Mark)) {
+	if marked && !g.Once {
+		delete(bt.fresh, g.Mark.place())
+		bt.buffer.recent.leave(g.Mark)
+	}
+	if marked && g.Once && bt.repeated(g.Mark) {
 		bt.counters.messages++
 		bt.counters.duplicates++
 		return Outcome{Duplicates: 1}, nil
@@ -127,7 +131,7 @@ func (bt *batch) build(i *item) (Outcome, error) {
 	}
 	if marked && len(bt.records) > before.records {
 		bt.marks = append(bt.marks, g.Mark)
-		bt.fresh[g.Mark] = struct{}{}
+		bt.fresh[g.Mark.place()] = g.Mark
 	}
 	stored := len(bt.records) > before.records
 	if !i.internal {
@@ -142,6 +146,14 @@ func (bt *batch) build(i *item) (Outcome, error) {
 		return Outcome{}, nil
 	}
 	return Outcome{Stored: 1}, nil
+}
+
+// repeated tells whether a mark is the newest of its place.
+func (bt *batch) repeated(mark Mark) bool {
+	if newest, ok := bt.fresh[mark.place()]; ok {
+		return newest == mark
+	}
+	return bt.buffer.recent.has(mark)
 }
 
 func runBuild(build func(tx *Tx) error, tx *Tx) (err error) {

@@ -44,10 +44,13 @@ type Record struct {
 
 // Mark recognises a repeat: the buffer remembers the marks of the newest records (at least the last
 // RecentMarks of them that are in the last two segments), over restarts too, since the mark is part of the record.
+// Its first 8 bytes are a place, where the transport has one message at a time (an MQTT packet id): of a place only the
+// newest mark is remembered. A mark that is a hash as a whole has a place of its own.
 type Mark [16]byte
 
-// RecentMarks is how many marks are remembered.
-const RecentMarks = 65536
+// RecentMarks is how many marks are remembered: fewer than MQTT has packet ids, so that a mark is forgotten before a
+// broker that counts them up comes to its id again.
+const RecentMarks = 65000
 
 // Options say where and how a buffer keeps its records. Zero values mean the defaults given here.
 type Options struct {
@@ -85,7 +88,8 @@ type Options struct {
 type Group struct {
 	// Mark is stored with the group's first record. The zero Mark is none.
 	Mark Mark
-	// Once drops the group when its Mark is among the recent ones.
+	// Once drops the group when its Mark is among the recent ones. A group without Once is new for sure: what was in the
+	// place of its Mark before is forgotten, even if the group cannot be stored.
 	Once bool
 	// Build appends records and changes state through tx. It runs on the writer's goroutine, after the builds of all
 	// groups before it, and again from the same state if the transaction must be made anew; it must not block, nor keep tx.

@@ -98,7 +98,7 @@ func many(lane Lane, n int, size int) []Group {
 	return groups
 }
 
-func mark(n int) Mark { return Mark{0: 1, 14: byte(n >> 8), 15: byte(n)} }
+func mark(n int) Mark { return Mark{0: 1, 6: byte(n >> 8), 7: byte(n), 15: 1} }
 
 // read returns all records of a lane from a number on.
 func read(t testing.TB, b *Buffer, lane Lane, from Seq) []Record {

@@ -171,7 +171,9 @@ func (b *Buffer) apply(bt *batch, took time.Duration) {
 		bt.segment.size = size
 	}
 	for _, mark := range bt.marks {
-		b.recent.add(mark)
+		if bt.fresh[mark.place()] == mark { // not one that was forgotten since
+			b.recent.add(mark)
+		}
 	}
 	b.commits++
 	b.commitTime += took
