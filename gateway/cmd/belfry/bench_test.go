@@ -220,13 +220,13 @@ func benchBare(b *testing.B, mode, broker, server string, round int) cost {
 func spent(state *os.ProcessState) time.Duration { return state.UserTime() + state.SystemTime() }
 
 // benchBelfry runs Belfry until every event is on the stream.
-func benchBelfry(b *testing.B, w *town, round int) cost {
+func benchBelfry(b *testing.B, w *town, path func() (string, error), round int) cost {
 	b.Helper()
-	preload(b, w.broker, round)
-	path, err := binary()
+	program, err := path()
 	if err != nil {
 		b.Fatal(err)
 	}
+	preload(b, w.broker, round)
 	connection, err := nats.Connect(w.nats.URL())
 	if err != nil {
 		b.Fatal(err)
@@ -237,7 +237,7 @@ func benchBelfry(b *testing.B, w *town, round int) cost {
 		b.Fatal(err)
 	}
 	before := stored(js)
-	command := exec.Command(path, "run", "--config", w.dir)
+	command := exec.Command(program, "run", "--config", w.dir)
 	if file := os.Getenv("BELFRY_BENCH_METRICS"); file != "" {
 		log, err := os.Create(fmt.Sprintf("%s.%d.log", file, round))
 		if err != nil {
@@ -318,7 +318,7 @@ func BenchmarkWholeWay(b *testing.B) {
 	rounds := 0
 	for b.Loop() {
 		rounds++
-		s, p, f := benchBare(b, "subscriber", broker.Address(), "", rounds), benchBare(b, "pipeline", broker.Address(), bare.URL(), rounds), benchBelfry(b, w, rounds)
+		s, p, f := benchBare(b, "subscriber", broker.Address(), "", rounds), benchBare(b, "pipeline", broker.Address(), bare.URL(), rounds), benchBelfry(b, w, binary, rounds)
 		fmt.Fprintf(os.Stderr, "round %d\n  bare paho subscriber %v\n  bare pipeline        %v\n  belfry               %v\n", rounds, s, p, f)
 		subscriber.add(s)
 		pipeline.add(p)
