@@ -19,6 +19,9 @@ const (
 
 // tidy keeps the buffer within its limits. It is for the writer, after every transaction and every second.
 func (b *Buffer) tidy() {
+	if b.astray != nil {
+		return
+	}
 	_ = b.rollover() // logged there
 	b.noteMarks()
 	b.noteReleased()

@@ -91,6 +91,9 @@ func (bt *batch) swallow(whole *gap) {
 // dropBroken puts aside the segments that readers could not open. Until that is done the marks stay, so that they do not
 // pass the records in them as if those were published.
 func (b *Buffer) dropBroken() {
+	if b.astray != nil {
+		return
+	}
 	b.keepMarks = true
 	defer func() { b.keepMarks = false }()
 	for _, s := range b.segments {

@@ -65,6 +65,8 @@ type Buffer struct {
 	overLimits      bool
 	keepMarks       bool
 	rolloverFailed  time.Time
+	namesChecked    time.Time
+	astray          error                           // why nothing may be written, see checkNames
 	quarantineSince time.Duration                   // when the oldest record in quarantine was stored; negative: unknown
 	commitHook      func(commit func() error) error // for tests: stands around bbolt's commit
 	manifestHook    func(write func() error) error  // for tests: stands around the writing of the manifest
@@ -83,7 +85,7 @@ func Open(options Options) (*Buffer, error) {
 		options: options, log: options.Log, opened: time.Now(),
 		queue: newQueue(options.CommitDelay), stopped: make(chan struct{}),
 		state: make(map[string][]byte), gaps: make(map[string]gap), dropped: make(map[Seq]uint32), discarded: make(map[string]uint64),
-		reported: make(map[string]bool), recent: newRecentMarks(), quarantineSince: -1,
+		reported: make(map[string]bool), recent: newRecentMarks(), quarantineSince: -1, namesChecked: time.Now(),
 	}
 	prepare := b.open
 	if options.ReadOnly {

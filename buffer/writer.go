@@ -20,6 +20,7 @@ func (b *Buffer) run() {
 	for {
 		b.beat()
 		now := time.Now()
+		b.checkNames(now)
 		if !now.Before(tick) {
 			tick = now.Add(tidyInterval)
 			b.tick()
@@ -111,6 +112,9 @@ func (b *Buffer) commit(items []item) int {
 
 // commitOwn commits one group of the buffer's own at once. It is for the writer.
 func (b *Buffer) commitOwn(build func(tx *Tx) error) error {
+	if b.astray != nil {
+		return b.astray
+	}
 	if err := b.rollover(); err != nil && b.head == nil {
 		return err
 	}
@@ -121,6 +125,9 @@ func (b *Buffer) commitOwn(build func(tx *Tx) error) error {
 
 // try builds a batch of the first items and writes it. After an error nothing has changed, but the segment is retired.
 func (b *Buffer) try(items []item) (n int, err error) {
+	if b.astray != nil {
+		return 0, b.astray
+	}
 	if b.head == nil {
 		if err := b.replaceHead(); err != nil {
 			b.fail(err)
