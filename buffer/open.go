@@ -364,11 +364,17 @@ func (b *Buffer) writeHead(lost []lostSegment) error {
 	for i := range lost {
 		b.skip(&lost[i])
 	}
+	var err error
 	if b.head == nil {
-		if err := b.replaceHead(); err != nil {
-			return err
-		}
-	} else if err := b.writeManifest(); err != nil {
+		err = b.replaceHead()
+	} else {
+		err = b.writeManifest()
+	}
+	if noRoom(err) && len(lost) == 0 { // what is there can be delivered; the writer tries again
+		b.fail(err)
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	for _, l := range lost {
@@ -377,6 +383,10 @@ func (b *Buffer) writeHead(lost []lostSegment) error {
 		}
 	}
 	return nil
+}
+
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // checkCounters compares the counters with the newest records: if the log lost its end, no number may be used twice.
