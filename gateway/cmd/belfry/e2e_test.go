@@ -426,8 +426,9 @@ func TestTenThousandEventsArriveOnceAndTheBadOnesAreKept(t *testing.T) {
 	}
 	checkSchema(t, got.bodies)
 	gateway.stop(t)
+	w.checkLedger(t, got.ids)
 
-	store, err := buffer.Open(buffer.Options{Dir: filepath.Join(w.dir, "data")})
+	store, err := buffer.Open(buffer.Options{Dir: filepath.Join(w.dir, "data"), ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -527,10 +528,13 @@ func TestNothingIsLostWhenNATSIsAway(t *testing.T) {
 	w.waitReady()
 	sent := w.outage(nil)
 	began := time.Now()
-	got := w.read(total(sent))
+	w.waitStored(uint64(total(sent)), time.Minute)
 	t.Logf("drained %v after the last message", time.Since(began).Round(time.Millisecond))
+	got := w.read(total(sent))
+	t.Logf("drained and read %v after the last message", time.Since(began).Round(time.Millisecond))
 	got.checkOnceAndInOrder(t, sent)
 	gateway.stop(t)
+	w.checkLedger(t, got.ids)
 }
 
 func TestNothingIsLostWhenTheGatewayIsKilledWhileNATSIsAway(t *testing.T) {
@@ -549,6 +553,7 @@ func TestNothingIsLostWhenTheGatewayIsKilledWhileNATSIsAway(t *testing.T) {
 	got := w.read(total(sent))
 	got.checkOnceAndInOrder(t, sent)
 	gateway.stop(t)
+	w.checkLedger(t, got.ids)
 }
 
 func sourceReady(readyz string) bool { return partReady(readyz, "source radio") }
