@@ -27,6 +27,7 @@ type View interface {
 	SourceCounters() map[string]map[string]uint64
 	SinkCounters() map[string]uint64
 	BufferStats() buffer.Stats
+	Stuck() error
 }
 
 const (
@@ -117,6 +118,10 @@ func local(hostport string) bool {
 
 // healthz is about the process itself: it is 503 only when a restart could help.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	if err := s.view.Stuck(); err != nil {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"healthy": false, "stuck": err.Error()})
+		return
+	}
 	stats := s.view.BufferStats()
 	if stats.Failing != nil && time.Since(stats.LastCommit) > maxStuck {
 		answer(w, http.StatusServiceUnavailable, map[string]any{"healthy": false, "buffer": stats.Failing.Error()})

@@ -18,6 +18,7 @@ import (
 type fakeView struct {
 	conditions []gateway.Condition
 	stats      buffer.Stats
+	stuck      error
 }
 
 func (v *fakeView) Conditions() []gateway.Condition { return v.conditions }
@@ -29,6 +30,7 @@ func (v *fakeView) SourceCounters() map[string]map[string]uint64 {
 }
 func (v *fakeView) SinkCounters() map[string]uint64 { return map[string]uint64{"published": 4} }
 func (v *fakeView) BufferStats() buffer.Stats       { return v.stats }
+func (v *fakeView) Stuck() error                    { return v.stuck }
 
 func ask(t *testing.T, view View, host, path string) (int, string, http.Header) {
 	t.Helper()
@@ -54,6 +56,13 @@ func TestReadyzNamesThePartThatIsNotReady(t *testing.T) {
 	view.stats.Failing = errors.New("no space left on device")
 	if code, body, _ := ask(t, view, "[::1]:1", "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "no space left") {
 		t.Errorf("got %d %s, want 503 with the buffer's reason", code, body)
+	}
+}
+
+func TestHealthzFailsWhenTheGatewayIsStuck(t *testing.T) {
+	view := &fakeView{stuck: errors.New("forwarding has not moved for 2m0s")}
+	if code, body, _ := ask(t, view, "127.0.0.1:9469", "/healthz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "forwarding") {
+		t.Errorf("got %d %s, want 503 with what is stuck", code, body)
 	}
 }
 
