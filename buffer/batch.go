@@ -119,7 +119,7 @@ func (bt *batch) build(i *item) (Outcome, error) {
 	}
 	before := savepoint{bt.counters, bt.info, len(bt.records), bt.bytes, len(bt.marks), bt.arrivals, bt.arena.position()}
 	bt.undo = bt.undo[:0]
-	tx := &Tx{batch: bt, mark: g.Mark, discarded: reasonNoRecord}
+	tx := &Tx{batch: bt, mark: g.Mark, given: g.Mark, discarded: reasonNoRecord}
 	err := runBuild(g.Build, tx)
 	tx.batch = nil
 	if err == nil {
@@ -129,9 +129,9 @@ func (bt *batch) build(i *item) (Outcome, error) {
 		bt.rollback(before)
 		return Outcome{}, err
 	}
-	if marked && len(bt.records) > before.records {
-		bt.marks = append(bt.marks, g.Mark)
-		bt.fresh[g.Mark.place()] = g.Mark
+	if tx.given != (Mark{}) && len(bt.records) > before.records {
+		bt.marks = append(bt.marks, tx.given)
+		bt.fresh[tx.given.place()] = tx.given
 	}
 	stored := len(bt.records) > before.records
 	if !i.internal {

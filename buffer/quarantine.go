@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -145,18 +144,7 @@ var ErrNotThere = errors.New("not in quarantine")
 // Retry takes one record out of quarantine and has build append what becomes of it, in one transaction; it returns when
 // that is on disk. An error of build leaves the record where it is. build is as a Group's Build; data must not be kept.
 func (b *Buffer) Retry(ctx context.Context, seq Seq, build func(tx *Tx, data []byte) error) error {
-	return b.wait(ctx, func(tx *Tx) error {
-		found, err := tx.batch.inQuarantine(seq)
-		if err != nil {
-			return err
-		}
-		if found == nil {
-			return fmt.Errorf("record %d: %w", seq, ErrNotThere)
-		}
-		tx.batch.takeOut(*found)
-		tx.batch.counters.retried++
-		return build(tx, found.Data)
-	})
+	return b.wait(ctx, retryOf(seq, build))
 }
 
 // inQuarantine finds a record in quarantine, nil when it is not there.

@@ -6,6 +6,7 @@ import "fmt"
 type Tx struct {
 	batch *batch
 	mark  Mark  // for the first record
+	given Mark  // the same, also once that is appended
 	bytes int   // appended
 	err   error // of a call that cannot return one
 
@@ -26,6 +27,12 @@ func (tx *Tx) Append(lane Lane, data []byte) Seq {
 	mark := tx.mark
 	tx.mark = Mark{}
 	return tx.batch.append(lane, mark, data)
+}
+
+// Mark sets the mark of the group's first record, and tells whether it is among the recent ones.
+func (tx *Tx) Mark(mark Mark) (known bool) {
+	tx.mark, tx.given = mark, mark
+	return tx.batch.repeated(mark)
 }
 
 // Discard says why a group leaves no record behind; the reason is counted. It has no effect on a group that leaves one.
