@@ -27,8 +27,9 @@ func (b *Buffer) skip(l *lostSegment) {
 // are a gap that the marks pass by themselves.
 func (b *Buffer) lose(l lostSegment) error {
 	c := &b.counters
-	released := l.Closed && c.done[Urgent] >= l.Ends[Urgent] && c.done[Normal] >= l.Ends[Normal]
-	if released && errors.Is(l.err, ErrCorrupt) && decodeInfo(b.state[infoKey(l.Number)]).quarantined == 0 {
+	i := b.info(l.Number)
+	released := l.Closed && (c.done[Urgent] >= l.Ends[Urgent] || i.urgentGone) && c.done[Normal] >= l.Ends[Normal]
+	if released && errors.Is(l.err, ErrCorrupt) && i.quarantined == 0 {
 		if size, err := fileSize(filepath.Join(b.options.Dir, l.fileName())); err == nil && size == 0 {
 			return nil // was being deleted
 		}
@@ -55,7 +56,11 @@ func (b *Buffer) lose(l lostSegment) error {
 
 // loseSegment makes the unpublished records of a segment a gap and returns how many they are.
 func (bt *batch) loseSegment(e entry) (records uint64) {
+	i := bt.infoOf(e.Number)
 	for lane := Urgent; lane < Quarantine; lane++ {
+		if lane == Urgent && i.urgentGone {
+			continue // they are in other segments
+		}
 		before := max(e.Starts[lane], bt.counters.done[lane])
 		g := gap{lane: lane, first: max(e.First, bt.counters.marks[lane]+1), last: e.Last, before: before, lost: true}
 		if e.Ends[lane] > before {
@@ -69,7 +74,6 @@ func (bt *batch) loseSegment(e entry) (records uint64) {
 		records += g.records
 		bt.set(g.key(), g.encode())
 	}
-	i := bt.infoOf(e.Number)
 	bt.counters.lost += min(bt.counters.quarantined, i.quarantined)
 	bt.counters.quarantined -= min(bt.counters.quarantined, i.quarantined)
 	bt.counters.quarantineBytes -= min(bt.counters.quarantineBytes, i.quarantineBytes)
