@@ -25,7 +25,7 @@ type Uplink struct {
 	Identity string
 	// Mark recognises the message itself when it has no Identity; zero when the transport cannot repeat it.
 	Mark buffer.Mark
-	// Repeat says that the transport delivered this message before (MQTT DUP): drop it when Mark is known.
+	// Repeat says that the transport may have delivered this message before (MQTT DUP): drop it when Mark is known.
 	Repeat bool
 
 	// Fault says why the source could not read the message; it goes to quarantine with this reason.

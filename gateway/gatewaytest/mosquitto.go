@@ -104,6 +104,24 @@ func (m *Mosquitto) Stop() {
 	m.command = nil
 }
 
+// Save has it write its persistence file, which the configuration must have set up in {dir}, and waits for that.
+func (m *Mosquitto) Save() {
+	m.t.Helper()
+	path := filepath.Join(m.folder, "mosquitto.db")
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		m.t.Fatal(err)
+	}
+	m.signal(syscall.SIGUSR1)
+	WaitFor(m.t, waitLimit, "the broker's file", func() bool { _, err := os.Stat(path); return err == nil })
+}
+
+// Kill ends it without a chance to write anything; Start brings it back as its file was.
+func (m *Mosquitto) Kill() {
+	m.signal(syscall.SIGKILL)
+	_ = m.command.Wait() // killed
+	m.command = nil
+}
+
 // Pause stops it without a word to its clients, as a network that is gone does.
 func (m *Mosquitto) Pause() { m.signal(syscall.SIGSTOP) }
 

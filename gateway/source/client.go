@@ -58,6 +58,7 @@ func (s *session) open(ctx context.Context, secure *tls.Config) (net.Conn, error
 		return nil, err
 	}
 	s.guard = newGuard(connection, s.options.MaxPacket)
+	s.guard.ids = s.ids
 	s.guard.admit = func() { s.queue.admit(ctx.Done()) }
 	s.unwatch = context.AfterFunc(ctx, s.guard.shut)
 	return s.guard, nil

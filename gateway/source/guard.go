@@ -2,6 +2,7 @@ package source
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,8 +34,9 @@ const (
 // together leave as one.
 type guard struct {
 	net.Conn
-	limit int    // bytes of a whole packet
-	admit func() // called before each message; it may wait; nil when there is no need
+	limit int        // bytes of a whole packet
+	admit func()     // called before each message; it may wait; nil when there is no need
+	ids   *packetIDs // learns what the broker has of our acknowledgements; nil when nobody wants to know
 
 	reader    *bufio.Reader
 	pending   []byte // header of a message cut short, to be read before anything else
@@ -49,10 +51,12 @@ type guard struct {
 	mu    sync.Mutex
 	cut   map[uint64]int // size of messages cut short by their number, guarded by mu
 	cause error          // err for other goroutines, guarded by mu
+	asked []bool         // pings not answered yet: whether they are ours, not the library's; guarded by mu
 
 	writing sync.Mutex
-	acks    []byte // acknowledgements not yet written, guarded by writing
-	hold    int    // how many more are expected before they are written, guarded by writing
+	acks    []byte    // acknowledgements not yet written, guarded by writing
+	hold    int       // how many more are expected before they are written, guarded by writing
+	pinged  time.Time // when we asked last whether they arrived, guarded by writing
 }
 
 var errGoodbye = errors.New("broker ended the session")
@@ -139,7 +143,10 @@ func (g *guard) inspect() error {
 	case typeSuback: // one topic per SUBSCRIBE, so one code; the library indexes its topics by what comes here
 		err = g.checkSize(kind, body, 3)
 	case typePingresp:
-		err = g.checkSize(kind, body, 0)
+		if err = g.checkSize(kind, body, 0); err == nil && g.answered() {
+			_, err = g.reader.Discard(header) // the library did not ask
+			return err
+		}
 	case typeClose:
 		err = errGoodbye
 	default:
@@ -187,6 +194,9 @@ func (g *guard) checkConnack(header, body int) error {
 		return fmt.Errorf("broker refused the connection with code %d, which MQTT 3.1.1 does not have", code)
 	}
 	g.connected = true
+	if g.ids != nil && b[header+1] == 0 {
+		g.ids.begin(b[header]&1 == 1)
+	}
 	return nil
 }
 
@@ -253,7 +263,10 @@ func (g *guard) failure() error {
 	return g.cause
 }
 
-const ackSize = 4 // bytes of a PUBACK or PUBREC
+const (
+	ackSize   = 4 // bytes of a PUBACK or PUBREC
+	pingEvery = time.Second
+)
 
 // Close implements net.Conn. It leaves it to the broker to close first, for a little while: if bytes arrived here that
 // nobody read, the broker's system would throw away our last acknowledgements, which it may not have read yet.
@@ -278,16 +291,19 @@ func (g *guard) expect(n int) {
 func (g *guard) Write(p []byte) (int, error) {
 	g.writing.Lock()
 	defer g.writing.Unlock()
-	if g.hold > 0 && isAck(p) {
-		g.hold--
+	if isAck(p) {
 		g.acks = append(g.acks, p...)
-		if g.hold > 0 && len(g.acks) < guardBuffer {
+		if g.hold--; g.hold > 0 && len(g.acks) < guardBuffer {
 			return len(p), nil
 		}
+		g.hold = max(g.hold, 0)
 		return len(p), g.flushLocked()
 	}
 	if err := g.flushLocked(); err != nil {
 		return 0, err
+	}
+	if isPing(p) {
+		g.ask(false)
 	}
 	return g.send(p)
 }
@@ -297,13 +313,48 @@ func isAck(p []byte) bool {
 	return len(p) == ackSize && (p[0] == puback || p[0] == pubrec)
 }
 
+var pingRequest = []byte{0xc0, 0}
+
+func isPing(p []byte) bool { return bytes.Equal(p, pingRequest) }
+
+// flushLocked writes acknowledgements, and now and then a ping: its answer shows that they arrived.
 func (g *guard) flushLocked() error {
 	if len(g.acks) == 0 {
 		return nil
 	}
+	if g.ids != nil {
+		g.ids.acknowledge(g.acks)
+		if now := time.Now(); now.Sub(g.pinged) >= pingEvery {
+			g.pinged = now
+			g.acks = append(g.acks, pingRequest...)
+			g.ask(true)
+		}
+	}
 	_, err := g.send(g.acks)
 	g.acks = g.acks[:0]
 	return err
+}
+
+// ask notes that a ping is about to be written, answered that its answer came, and says whether it was ours.
+func (g *guard) ask(ours bool) {
+	if g.ids == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = append(g.asked, ours)
+	g.ids.pings.Add(1)
+}
+
+func (g *guard) answered() (ours bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.asked) == 0 {
+		return false
+	}
+	ours, g.asked = g.asked[0], g.asked[1:]
+	g.ids.pongs.Add(1)
+	return ours
 }
 
 // send writes with a deadline; the library sets none for what a subscriber sends.

@@ -11,7 +11,8 @@ import (
 type arrival struct {
 	mqtt.Message
 	received time.Time
-	cut      int // bytes the whole packet had, when the guard cut it short; else 0
+	repeat   bool // the store may have it from an earlier delivery
+	cut      int  // bytes the whole packet had, when the guard cut it short; else 0
 }
 
 const arrivalOverhead = 512 // bytes; what a message costs in memory beside its topic and payload, about

@@ -83,7 +83,11 @@ func (s *session) caught() {
 // arrive is called by the library, one message after the other. It must not block: the library reads nothing meanwhile.
 func (s *session) arrive(_ mqtt.Client, message mqtt.Message) {
 	s.arrived++
-	taken := s.queue.push(arrival{Message: message, received: time.Now(), cut: s.guard.size(s.arrived)})
+	a := arrival{Message: message, received: time.Now(), cut: s.guard.size(s.arrived)}
+	if message.Qos() > 0 {
+		a.repeat = s.ids.arrive(message.MessageID(), message.Duplicate())
+	}
+	taken := s.queue.push(a)
 	if !taken && message.Qos() == 0 {
 		s.droppedQoS0.Add(1)
 	}
@@ -139,8 +143,10 @@ func (s *session) handOver(ctx context.Context, arrivals []arrival, emit gateway
 	}
 	b := &batch{arrivals: arrivals}
 	s.acks.add(b)
+	s.ids.handOver(arrivals)
 	err := emit(ctx, uplinks, func(err error) { s.acks.finish(b, err) })
 	if err != nil {
+		s.ids.takeBack(arrivals)
 		s.acks.finish(b, err)
 	}
 	return err

@@ -23,13 +23,15 @@ type subscriber struct {
 	options   Connection
 	endpoint  endpoint
 	filters   []string // to subscribe to
+	place     [6]byte  // of its marks
 	interpret interpreter
 	hold      time.Duration // see maxHold; tests have less patience
 
 	counts                                                      counters
 	received, bytes, droppedQoS0, acked, repeats, connects, cut *atomic.Uint64
 
-	shortLives int  // connections in a row that the broker ended soon; only Run touches it
+	shortLives int // connections in a row that the broker ended soon; only Run touches it
+	ids        *packetIDs
 	probed     bool // the broker was offered a wrong password; only Run touches it
 }
 
@@ -39,7 +41,7 @@ var _ gateway.Source = (*subscriber)(nil)
 func newSubscriber(env Env, options Connection, server endpoint, filters []string, names ...string) *subscriber {
 	counts := newCounters(append(names, "received", "bytes", "dropped_qos0", "acked", "repeats", "connects", "oversized")...)
 	return &subscriber{
-		env: env, options: options, endpoint: server, filters: filters, hold: maxHold, counts: counts,
+		env: env, options: options, endpoint: server, filters: filters, place: place(env.Name), hold: maxHold, ids: new(packetIDs), counts: counts,
 		received: counts["received"], bytes: counts["bytes"], droppedQoS0: counts["dropped_qos0"], acked: counts["acked"],
 		repeats: counts["repeats"], connects: counts["connects"], cut: counts["oversized"],
 	}
@@ -64,7 +66,7 @@ func (s *subscriber) uplink(message *arrival, uplink *gateway.Uplink, digest has
 		s.repeats.Add(1)
 	}
 	uplink.Topic, uplink.Raw, uplink.Received = message.Topic(), message.Payload(), message.received
-	uplink.Repeat = message.Duplicate()
+	uplink.Repeat = message.repeat
 	switch {
 	case message.cut > 0:
 		s.cut.Add(1)
@@ -79,7 +81,7 @@ func (s *subscriber) uplink(message *arrival, uplink *gateway.Uplink, digest has
 		}
 	}
 	if uplink.Identity == "" && message.Qos() > 0 {
-		uplink.Mark = mark(digest, s.env.Name, message)
+		uplink.Mark = mark(s.place, digest, message)
 	}
 }
 
@@ -100,18 +102,23 @@ func (s *subscriber) read(message *arrival, uplink *gateway.Uplink) (wanted bool
 	return s.interpret(message, uplink)
 }
 
-// mark recognises the same delivery of a message when the broker repeats it.
-func mark(digest hash.Hash, source string, message *arrival) buffer.Mark {
+// mark recognises the same delivery of a message when the broker repeats it. Its place is the packet id at this source.
+func mark(source [6]byte, digest hash.Hash, message *arrival) (mark buffer.Mark) {
 	var scratch [sha256.Size]byte
+	copy(mark[:], source[:])
+	binary.BigEndian.PutUint16(mark[len(source):], message.MessageID())
 	digest.Reset()
-	head := binary.BigEndian.AppendUint16(scratch[:0], message.MessageID())
-	head = binary.BigEndian.AppendUint16(head, uint16(len(source)))
-	head = binary.BigEndian.AppendUint16(head, uint16(len(message.Topic())))
-	digest.Write(head)
-	digest.Write([]byte(source))
+	digest.Write(binary.BigEndian.AppendUint16(scratch[:0], uint16(len(message.Topic()))))
 	digest.Write([]byte(message.Topic()))
 	digest.Write(message.Payload())
-	return buffer.Mark(digest.Sum(scratch[:0])[:len(buffer.Mark{})])
+	copy(mark[len(source)+2:], digest.Sum(scratch[:0]))
+	return mark
+}
+
+// place is where a source's packet ids are.
+func place(source string) [6]byte {
+	sum := sha256.Sum256([]byte(source))
+	return [6]byte(sum[:])
 }
 
 // Run implements gateway.Source. Each run is one connection.
