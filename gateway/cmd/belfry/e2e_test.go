@@ -128,14 +128,22 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-func (w *town) start() *gatewayProcess {
+// start starts the gateway, with an addition to its environment.
+func (w *town) start(environment ...string) *gatewayProcess {
 	w.t.Helper()
 	path, err := binary()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &gatewayProcess{exec.Command(path, "run", "--config", w.dir), &lockedBuffer{}, make(chan error, 1)}
+	return w.launch(exec.Command(path, "run", "--config", w.dir), environment...)
+}
+
+// launch starts any program that is a gateway.
+func (w *town) launch(command *exec.Cmd, environment ...string) *gatewayProcess {
+	w.t.Helper()
+	p := &gatewayProcess{command, &lockedBuffer{}, make(chan error, 1)}
 	p.command.Stdout, p.command.Stderr = p.log, p.log
+	p.command.Env = append(os.Environ(), environment...)
 	if err := p.command.Start(); err != nil {
 		w.t.Fatal(err)
 	}
