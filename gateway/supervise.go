@@ -19,7 +19,7 @@ func (g *Gateway) supervise(ctx context.Context, t task) {
 	pause := minBackOff
 	for {
 		started := time.Now()
-		err := attempt(ctx, t)
+		err := runOnce(ctx, t)
 		if fault := (*Fault)(nil); ctx.Err() != nil && !errors.As(err, &fault) {
 			return
 		}
@@ -39,8 +39,8 @@ func (g *Gateway) supervise(ctx context.Context, t task) {
 	}
 }
 
-// attempt runs a task once. A panic ends that task only: it becomes the task's error, without its value.
-func attempt(ctx context.Context, t task) (err error) {
+// runOnce runs a task once. A panic ends that task only: it becomes the task's error, without its value.
+func runOnce(ctx context.Context, t task) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = NewFault(cause)
