@@ -16,7 +16,7 @@ import (
 	"belfry/gateway/event"
 )
 
-const askTimeout = 5 * time.Second
+const askTimeout = 10 * time.Second
 
 // question asks the stream which records of one subject it holds. It is asked whenever a record of the subject may have
 // been stored without our knowing: by the process before this one, by a publish whose acknowledgement got lost, or after
@@ -31,6 +31,7 @@ type question struct {
 	known   uint64                // newest message on the subject that we know of, 0 for none
 	first   buffer.Seq            // oldest record in question
 	ids     map[string]buffer.Seq // of the records in question that are read
+	gets    int                   // requests made
 }
 
 // answer is what the stream holds of a subject.
@@ -38,7 +39,11 @@ type answer struct {
 	last   uint64              // its newest message, 0 for none
 	upTo   buffer.Seq          // newest of our own records there; all before it on the subject are there or were rejected
 	single map[buffer.Seq]bool // records that somebody else has published: the same reading by another way
+	seen   uint64              // newest message that holds one of the records in question, 0 for none
+	id     string              // of it
 }
+
+func (a *answer) saw(m *message) { a.seen, a.id = m.Seq, m.header.Get(jetstream.MsgIDHeader) }
 
 func (f *forwarder) ask(s *subject) {
 	q := &question{
@@ -53,9 +58,18 @@ func (f *forwarder) ask(s *subject) {
 	f.asks++
 	f.asked.Add(1)
 	line := f.connection.line
+	f.spend(q.lane, askSize)
+	sent := time.Now()
 	f.tasks.start(func(context.Context) func() {
 		a, err := q.ask(line)
-		return func() { f.answer(s, q, a, err) }
+		now := time.Now()
+		return func() {
+			f.limit.gone(askSize)
+			if q.gets == 1 && err == nil {
+				f.limit.answered(askSize, sent, now)
+			}
+			f.answer(s, q, a, err)
+		}
 	})
 }
 
@@ -67,6 +81,10 @@ func (f *forwarder) answer(s *subject, q *question, a answer, err error) {
 		return
 	}
 	f.pause.answered()
+	if a.last < q.known {
+		f.lookAgain() // what was there is gone
+	}
+	f.tail.saw(a.seen, a.id)
 	s.sure, s.last = true, a.last
 	if a.upTo > 0 {
 		s.upTo, s.upToLane = a.upTo, q.lane
@@ -115,6 +133,7 @@ func (q *question) ask(ctx context.Context) (answer, error) {
 	if seq := q.own(last); seq > 0 {
 		if seq >= q.first {
 			a.upTo = seq
+			a.saw(last)
 		}
 		return a, nil
 	}
@@ -155,9 +174,11 @@ func (q *question) walk(ctx context.Context, last *message) (answer, error) {
 	for err == nil && m != nil {
 		if seq, ok := q.ids[m.header.Get(jetstream.MsgIDHeader)]; ok {
 			a.single[seq] = true
+			a.saw(m)
 		}
 		if seq := q.own(m); seq >= q.first {
 			a.upTo = max(a.upTo, seq)
+			a.saw(m)
 		}
 		a.last = m.Seq
 		m, err = q.get(ctx, getRequest{Seq: m.Seq + 1, NextFor: q.subject})
@@ -201,6 +222,7 @@ type message struct {
 
 // get returns one message, nil when there is none.
 func (q *question) get(ctx context.Context, request getRequest) (*message, error) {
+	q.gets++
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	body, err := json.Marshal(request)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -64,7 +63,7 @@ func (f *forwarder) opened(s *session, err error) {
 func (f *forwarder) sessionLost(err error) {
 	c := &f.connection
 	c.session, c.problem = nil, err
-	c.retryAt = f.now.Add(reconnectDelay(c.failures))
+	c.retryAt = f.now.Add(f.reconnect(c.failures))
 	c.failures++
 	f.down()
 }
@@ -90,9 +89,12 @@ func (f *forwarder) connected(s *session) {
 	c.ups++
 	c.up, c.problem, c.failed = true, nil, noFailure
 	c.line, c.cut = context.WithCancel(f.tasks.ctx)
-	s.deniedAsk = nil
+	s.deniedAsk, s.deniedInfo = nil, false
 	f.stream.prepared, f.stream.busy, f.stream.retryAt = false, false, f.now
 	f.pause.end()
+	flying := f.limit.flying
+	f.limit = newLimit() // it may be another line
+	f.limit.flying = flying
 }
 
 func (f *forwarder) disconnected(s *session, err error) {
@@ -166,7 +168,8 @@ func (f *forwarder) complained(s *session, err error) {
 		s.deniedAsk = problem
 		f.pause.begin(f.now, "ask denied", problem, byAsk)
 	case subject == infoSubject(f.options.Stream):
-		f.looked(f.connection.ups, nil, false, nats.ErrTimeout)
+		s.deniedInfo = true
+		f.stream.skipLook()
 	case strings.HasPrefix(subject, jetstream.DefaultAPIPrefix):
 		// making the stream: prepare sees it as no answer
 	default:

@@ -102,6 +102,12 @@ func (f *forwarder) sentence(err error, subject string) error {
 	return fmt.Errorf("nats.stream: %w", err)
 }
 
+// subjectFull says whether the stream has no room for the subject alone: max_msgs_per_subject with discard_new_per_subject.
+func subjectFull(err error) bool {
+	api := apiError(err)
+	return api != nil && api.ErrorCode == codeStoreFailed && strings.Contains(api.Description, "per subject")
+}
+
 // kindOf is the same for errors that differ only in the subject.
 func kindOf(err error) string {
 	if api := apiError(err); api != nil {
@@ -124,6 +130,4 @@ func deniedTo(err error) (direction, subject string, ok bool) {
 const (
 	conflictWait    = 100 * time.Millisecond
 	maxConflictWait = 2 * time.Second
-	deniedWait      = time.Second
-	maxDeniedWait   = 30 * time.Second
 )

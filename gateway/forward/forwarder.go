@@ -11,10 +11,9 @@ import (
 )
 
 const (
-	grace            = 2 * time.Second // for acknowledgements at the end
-	longestSleep     = 5 * time.Second // Alive tells that the loop turns
-	maxInFlightBytes = 4 << 20
-	maxIdleSubjects  = 1 << 16 // remembered although nothing waits on them
+	grace           = 2 * time.Second // for acknowledgements at the end
+	longestSleep    = 5 * time.Second // Alive tells that the loop turns
+	maxIdleSubjects = 1 << 16         // remembered although nothing waits on them
 )
 
 // forwarder is the state of one Run. Only the goroutine of run touches it; everyone else goes through the inbox.
@@ -33,9 +32,10 @@ type forwarder struct {
 	denied   map[*subject]struct{} // those with a problem
 	asks     int                   // questions under way
 
-	flights     map[*nats.Msg]*flight
-	flightBytes int
-	spare       []*flight
+	flights map[*nats.Msg]*flight
+	spare   []*flight
+	limit   limit
+	rate    rate
 
 	connection connection
 	stream     streamState
@@ -52,10 +52,13 @@ func newForwarder(n *NATS, store gateway.Store, ready func(error)) *forwarder {
 		status:  status{ready: ready},
 	}
 	f.tasks.inbox = f.inbox
+	var marks [2]buffer.Seq
 	for i := range f.lanes {
-		mark := store.PublishedUpTo(buffer.Lane(i))
-		f.lanes[i] = lane{lane: buffer.Lane(i), next: mark + 1, told: mark, largest: guessedSize}
+		marks[i] = store.PublishedUpTo(buffer.Lane(i))
+		f.lanes[i] = lane{lane: buffer.Lane(i), next: marks[i] + 1, told: marks[i], largest: guessedSize}
 	}
+	f.tail = openTail(store.Position(), marks)
+	f.limit, f.rate = newLimit(), newRate(f.options.Rate, time.Now())
 	return f
 }
 
@@ -87,7 +90,7 @@ func (f *forwarder) end(cancel context.CancelFunc) {
 		call()
 	}
 	f.closeSession()
-	f.inFlight.Store(0)
+	f.gauge()
 }
 
 func (f *forwarder) loop(ctx context.Context) {
@@ -128,7 +131,7 @@ func (f *forwarder) loop(ctx context.Context) {
 			f.unpark()
 			f.pump()
 		}
-		f.inFlight.Store(uint64(len(f.flights)))
+		f.gauge()
 		f.report()
 		timer.Reset(f.nextTurn(done == nil, end))
 		select {
@@ -154,6 +157,8 @@ func (f *forwarder) nextTurn(stopping bool, end time.Time) time.Duration {
 	} else {
 		sooner(f.connection.retryAt)
 		sooner(f.stream.retryAt)
+		sooner(f.stream.lookAt)
+		sooner(f.rate.next())
 		sooner(f.pause.until)
 		for i := range f.lanes {
 			sooner(f.lanes[i].retryAt)
@@ -165,14 +170,39 @@ func (f *forwarder) nextTurn(stopping bool, end time.Time) time.Duration {
 	return max(time.Until(next), 0)
 }
 
-// advance tells the store how far each lane is dealt with without a gap.
+// advance tells the store how far each lane is dealt with without a gap, and before that where the stream is: a mark
+// must not be on disk without the place that proves it.
 func (f *forwarder) advance() {
+	if f.tail.rewind {
+		return // the marks are about to be looked at again
+	}
+	var done [2]buffer.Seq
 	for i := range f.lanes {
-		if upTo := f.lanes[i].advance(); upTo > f.lanes[i].told {
+		done[i] = f.lanes[i].advance()
+		if f.tail.again[i] > 0 {
+			f.tail.again[i] = done[i] + 1
+			if done[i] >= f.lanes[i].told {
+				f.tail.again[i], f.tail.changed = 0, true
+			}
+		}
+	}
+	if f.tail.note(done) {
+		f.store.SetPosition(f.tail.encode())
+	}
+	for i, upTo := range done {
+		if upTo > f.lanes[i].told {
 			f.lanes[i].told = upTo
 			f.store.Published(buffer.Lane(i), upTo)
 		}
 	}
+}
+
+// gauge shows what is under way to those who watch.
+func (f *forwarder) gauge() {
+	f.inFlight.Store(uint64(len(f.flights)))
+	f.inFlightBytes.Store(uint64(max(f.limit.flying, 0)))
+	f.windowBytes.Store(uint64(f.limit.bytes))
+	f.rateLimited.Store(uint64(f.rate.waited.Milliseconds()))
 }
 
 // subject finds or makes the state of a subject, and forgets idle ones when there are too many.

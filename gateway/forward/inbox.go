@@ -2,6 +2,7 @@ package forward
 
 import (
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -17,14 +18,17 @@ type inbox struct {
 
 // outcome is what became of one published message.
 type outcome struct {
-	msg *nats.Msg
-	seq uint64 // in the stream, when err is nil
-	err error
+	msg    *nats.Msg
+	seq    uint64 // in the stream, when err is nil
+	repeat bool   // it was there already
+	err    error
+	at     time.Time
 }
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
 func (b *inbox) settle(o outcome) {
+	o.at = time.Now()
 	b.mu.Lock()
 	b.outcomes = append(b.outcomes, o)
 	b.mu.Unlock()

@@ -21,8 +21,13 @@ type NATS struct {
 	buffer  string       // names the numbering of Belfry-Sequence in a header, see bufferName
 	log     *slog.Logger
 
+	patience  patience                // shorter in tests only
+	reconnect func(int) time.Duration // likewise
+
 	published, rejected, retries, reconnects, conflicts, refused, asked atomic.Uint64
 	resolvedStored, resolvedMissing, inFlight, readErrors, rewound      atomic.Uint64
+	inFlightBytes, windowBytes, rateLimited                             atomic.Uint64
+	verified, lost, removed, recreated                                  atomic.Uint64
 }
 
 var (
@@ -36,7 +41,10 @@ func New(o Options) (*NATS, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	return &NATS{options: o, born: time.Now(), buffer: bufferName(o.ClientName), log: o.Log}, nil
+	return &NATS{
+		options: o, born: time.Now(), buffer: bufferName(o.ClientName), log: o.Log,
+		patience: defaultPatience, reconnect: reconnectDelay,
+	}, nil
 }
 
 // bufferName tells our own messages on a stream from those of other gateways without naming the building.
@@ -55,7 +63,8 @@ func (n *NATS) Run(ctx context.Context, store gateway.Store, ready func(error)) 
 // Alive implements gateway.Pulse.
 func (n *NATS) Alive() time.Time { return n.born.Add(time.Duration(n.alive.Load())) }
 
-// Counters are totals since the start; in_flight is the number of messages on their way now.
+// Counters are totals since the start; in_flight, in_flight_bytes and window_bytes (how many bytes may be in flight) are
+// as of now.
 func (n *NATS) Counters() map[string]uint64 {
 	return map[string]uint64{
 		"published":                n.published.Load(),
@@ -70,5 +79,12 @@ func (n *NATS) Counters() map[string]uint64 {
 		"held_checked_again":       n.rewound.Load(),
 		"read_errors":              n.readErrors.Load(),
 		"in_flight":                n.inFlight.Load(),
+		"in_flight_bytes":          n.inFlightBytes.Load(),
+		"window_bytes":             n.windowBytes.Load(),
+		"rate_limited_ms":          n.rateLimited.Load(),
+		"verified":                 n.verified.Load(),
+		"verified_loss":            n.lost.Load(),
+		"verified_removed":         n.removed.Load(),
+		"verified_recreated":       n.recreated.Load(),
 	}
 }

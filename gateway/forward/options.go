@@ -27,6 +27,8 @@ type Options struct {
 	TLS          secret.TLS    `yaml:"tls"`           // needed for tls:// with an authority or client certificate of our own
 	Plaintext    bool          `yaml:"plaintext"`     // allow nats:// to other machines
 	Window       int           `yaml:"window"`        // messages in flight; 512
+	Rate         int64         `yaml:"rate"`          // bytes a second for observations, headers included; 0 for no limit
+	Strict       bool          `yaml:"strict"`        // publish nothing to a stream whose settings can lose or double events
 	Storage      string        `yaml:"storage"`       // of a stream that Create makes: file (default) or memory
 	Replicas     int           `yaml:"replicas"`      // of a stream that Create makes; 1
 	MaxAge       time.Duration `yaml:"max_age"`       // of a stream that Create makes; 0 for no limit
@@ -38,7 +40,10 @@ type Options struct {
 	Log        *slog.Logger `yaml:"-"` // nil for slog.Default
 }
 
-const maxWindow = 4096
+const (
+	maxWindow = 4096
+	leastRate = 100 // below, a single event would take minutes
+)
 
 // Defaults returns the options that hold where a configuration names no others.
 func Defaults() Options { return Options{Window: 512, Storage: "file", Replicas: 1} }
@@ -57,6 +62,9 @@ func (o Options) Check() error {
 	mistakes := slices.Concat(o.checkServers(), o.checkAuth(), o.checkStream())
 	if o.Window < 0 || o.Window > maxWindow {
 		mistakes = append(mistakes, mistake("window", "%d messages in flight (choose 1 to %d, or leave it out for %d)", o.Window, maxWindow, Defaults().Window))
+	}
+	if o.Rate < 0 || o.Rate > 0 && o.Rate < leastRate {
+		mistakes = append(mistakes, mistake("rate", "%d bytes a second (choose at least %dB, or 0B for no limit)", o.Rate, leastRate))
 	}
 	return errors.Join(mistakes...)
 }
@@ -135,6 +143,9 @@ func (o Options) checkStream() []error {
 	}
 	if o.Replicas < 0 || o.Replicas > 5 {
 		mistakes = append(mistakes, mistake("replicas", "%d replicas (choose 1, 3 or 5)", o.Replicas))
+	}
+	if o.Strict && o.Create && o.Replicas < 2 {
+		mistakes = append(mistakes, mistake("replicas", "strict refuses the stream with %d replica that create would make (choose 3, in a cluster)", max(o.Replicas, 1)))
 	}
 	if o.MaxAge < 0 {
 		mistakes = append(mistakes, mistake("max_age", "negative"))

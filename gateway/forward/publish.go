@@ -3,9 +3,12 @@ package forward
 import (
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"belfry/buffer"
 )
 
 const (
@@ -20,7 +23,8 @@ const (
 type flight struct {
 	msg      nats.Msg
 	item     *item
-	size     int
+	size     int // on the line
+	sentAt   time.Time
 	expected []string // value of the header that names the subject's last message
 }
 
@@ -52,16 +56,31 @@ func (f *forwarder) nextSubject() *subject {
 	if f.pause.err != nil {
 		return f.leastRefused()
 	}
-	mayPublish := len(f.flights) < f.options.Window && f.flightBytes < maxInFlightBytes
 	for lane := range f.lanes {
-		if f.asks < maxAsks && f.toAsk[lane].len() > 0 {
+		mayAsk := f.asks < maxAsks && f.toAsk[lane].len() > 0
+		mayPublish := len(f.flights) < f.options.Window && f.runnable[lane].len() > 0
+		switch {
+		case !mayAsk && !mayPublish:
+			continue
+		case !f.limit.room():
+			return nil
+		case buffer.Lane(lane) == buffer.Normal && !f.rate.allows(f.now):
+			f.rate.hold(f.now)
+			return nil
+		case mayAsk:
 			return f.toAsk[lane].pop()
 		}
-		if mayPublish && f.runnable[lane].len() > 0 {
-			return f.runnable[lane].pop()
-		}
+		return f.runnable[lane].pop()
 	}
 	return nil
+}
+
+// spend accounts for something that goes out.
+func (f *forwarder) spend(lane buffer.Lane, size int) {
+	f.limit.sent(size)
+	if lane == buffer.Normal {
+		f.rate.take(size)
+	}
 }
 
 // leastRefused picks what to try at the end of a pause: the subject that was refused least, so that one that the stream
@@ -86,6 +105,10 @@ func (f *forwarder) leastRefused() *subject {
 
 func (f *forwarder) publish(s *subject) {
 	it := s.head()
+	if s.givenUp && f.now.Before(s.tryAt) {
+		f.giveUpHead(s)
+		return
+	}
 	switch there, err := f.fetch(it); {
 	case err != nil:
 		f.status.read = err
@@ -102,7 +125,7 @@ func (f *forwarder) publish(s *subject) {
 	flight := f.takeFlight(it)
 	s.state, it.sent = flying, true
 	f.flights[&flight.msg] = flight
-	f.flightBytes += flight.size
+	f.spend(it.record.Lane, flight.size)
 	if _, err := f.connection.session.js.PublishMsgAsync(&flight.msg, publishOptions...); err != nil {
 		f.settle(outcome{msg: &flight.msg, err: err})
 	}
@@ -123,7 +146,7 @@ func (f *forwarder) takeFlight(it *item) *flight {
 		}
 	}
 	s := it.subject
-	fl.item, fl.size = it, len(it.body)
+	fl.item = it
 	fl.msg.Subject, fl.msg.Data = s.name, it.body
 	fl.msg.Header[sequenceHeader][0] = strconv.FormatUint(uint64(it.record.Seq), 10)
 	fl.msg.Header[jetstream.MsgIDHeader][0] = it.id
@@ -134,6 +157,7 @@ func (f *forwarder) takeFlight(it *item) *flight {
 	} else {
 		delete(fl.msg.Header, jetstream.ExpectedLastSubjSeqHeader)
 	}
+	fl.size, fl.sentAt = wireSize(&fl.msg), time.Now()
 	return fl
 }
 
@@ -142,7 +166,7 @@ func (f *forwarder) land(msg *nats.Msg) *flight {
 	fl := f.flights[msg]
 	if fl != nil {
 		delete(f.flights, msg)
-		f.flightBytes -= fl.size
+		f.limit.gone(fl.size)
 	}
 	return fl
 }
@@ -156,6 +180,7 @@ func (f *forwarder) settle(o outcome) {
 	it, s := fl.item, fl.item.subject
 	fate := fateOf(o.err)
 	if fate.answered() {
+		f.limit.answered(fl.size, fl.sentAt, o.at)
 		fl.item = nil
 		fl.msg.Data = nil
 		f.spare = append(f.spare, fl)
@@ -164,9 +189,11 @@ func (f *forwarder) settle(o outcome) {
 	case stored:
 		f.published.Add(1)
 		s.last, s.conflicts = o.seq, 0
-		if o.seq > f.tail.highest {
-			f.tail.highest, f.tail.id = o.seq, it.id
+		if o.seq <= f.tail.highest && !o.repeat {
+			f.tail.regressed = true
+			f.lookAgain()
 		}
+		f.tail.saw(o.seq, it.id)
 		f.forgive(s)
 		f.pause.end()
 		f.finish(it)
@@ -183,6 +210,10 @@ func (f *forwarder) settle(o outcome) {
 			f.list(s)
 		}
 	case refusedForNow:
+		if subjectFull(o.err) {
+			f.refuse(s, f.sentence(o.err, s.name))
+			return
+		}
 		f.refused.Add(1)
 		f.pause.begin(f.now, kindOf(o.err), f.sentence(o.err, s.name), byPublish)
 		f.stream.doubt(o.err)
@@ -193,35 +224,11 @@ func (f *forwarder) settle(o outcome) {
 		case !f.connection.alive():
 			f.stream.prepared = false // until the connection is reported to be back
 		case errors.Is(o.err, jetstream.ErrAsyncPublishTimeout):
+			f.limit.missed(fl.sentAt, f.now)
+			f.lookAgain()
 			f.pause.begin(f.now, kindOf(o.err), f.sentence(o.err, s.name), byPublish)
 		}
 		f.list(s)
-	}
-}
-
-// forgive ends the problem of a subject.
-func (f *forwarder) forgive(s *subject) {
-	s.wait = 0
-	if s.problem != nil {
-		s.problem = nil
-		delete(f.denied, s)
-	}
-}
-
-// deny parks the subject that the server does not let us publish on. Its records wait on disk.
-func (f *forwarder) deny(name string, problem error) {
-	s := f.subjects[name]
-	if s == nil || s.state != flying {
-		return
-	}
-	f.land(f.flightOf(s)) // the server dropped it, so no acknowledgement will come
-	f.refused.Add(1)
-	f.denied[s] = struct{}{}
-	f.park(s, deniedWait, maxDeniedWait, problem)
-	for _, it := range s.queue.all() {
-		if it.record.Data != nil {
-			f.lanes[it.record.Lane].leaveOnDisk(it)
-		}
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 const (
 	connectTimeout = 10 * time.Second
-	pingInterval   = 10 * time.Second // with 2 outstanding a black hole shows in under 30 s
+	pingInterval   = 7 * time.Second // the third unanswered one ends the connection: a black hole shows in 14 to 21 s
 	ackTimeout     = 10 * time.Second
 	firstReconnect = 100 * time.Millisecond
 	maxReconnect   = 5 * time.Second
@@ -24,10 +24,11 @@ const (
 
 // session is one client, which connects again by itself until it is closed.
 type session struct {
-	nc        *nats.Conn
-	js        jetstream.JetStream
-	closed    chan struct{}
-	deniedAsk error // no permission to ask for messages
+	nc         *nats.Conn
+	js         jetstream.JetStream
+	closed     chan struct{}
+	deniedAsk  error // no permission to ask for messages
+	deniedInfo bool  // nor for the stream's settings
 }
 
 // open makes a client that keeps trying; it fails only for what is wrong on this side, such as an unreadable file.
@@ -45,7 +46,7 @@ func (f *forwarder) open(ctx context.Context) (*session, error) {
 		jetstream.WithPublishAsyncMaxPending(1<<20), // our own window is the limit
 		jetstream.WithPublishAsyncTimeout(ackTimeout),
 		jetstream.WithPublishAsyncAckHandler(func(_ jetstream.JetStream, msg *nats.Msg, ack *jetstream.PubAck) {
-			f.inbox.settle(outcome{msg: msg, seq: ack.Sequence})
+			f.inbox.settle(outcome{msg: msg, seq: ack.Sequence, repeat: ack.Duplicate})
 		}),
 		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, msg *nats.Msg, err error) {
 			f.inbox.settle(outcome{msg: msg, err: err})
@@ -71,7 +72,7 @@ func (f *forwarder) clientOptions(ctx context.Context, s *session) ([]nats.Optio
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectBufSize(-1), // only our queue publishes again
-		nats.CustomReconnectDelay(reconnectDelay),
+		nats.CustomReconnectDelay(f.reconnect),
 		nats.ConnectHandler(func(*nats.Conn) { f.inbox.call(func() { f.connected(s) }) }),
 		nats.ReconnectHandler(func(*nats.Conn) { f.inbox.call(func() { f.connected(s) }) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { f.inbox.call(func() { f.disconnected(s, err) }) }),

@@ -32,16 +32,6 @@ func (f *forwarder) report() {
 	f.status.tell(err)
 }
 
-func (f *forwarder) anyDenied() error {
-	for s := range f.denied {
-		if len(f.denied) > 1 {
-			return fmt.Errorf("%w (one of %d subjects)", s.problem, len(f.denied))
-		}
-		return s.problem
-	}
-	return nil
-}
-
 func (s *status) tell(err error) {
 	text := ""
 	if err != nil {

@@ -15,6 +15,7 @@ type memory struct {
 	last      buffer.Seq
 	published [2]buffer.Seq
 	rejected  []event.Quarantined
+	position  []byte
 	appended  chan struct{}
 }
 
@@ -76,6 +77,18 @@ func (m *memory) Reject(_ context.Context, _ buffer.Record, data []byte) error {
 	defer m.mu.Unlock()
 	m.rejected = append(m.rejected, entry)
 	return nil
+}
+
+func (m *memory) Position() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.position
+}
+
+func (m *memory) SetPosition(position []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.position = position
 }
 
 func (m *memory) State(string) []byte { return nil }

@@ -23,10 +23,14 @@ type subject struct {
 	upTo     buffer.Seq
 	upToLane buffer.Lane
 
-	conflicts int           // publishes refused in a row because last was not the last
-	problem   error         // why the subject is parked, nil when it is not
-	wait      time.Duration // how long it is parked for
-	retryAt   time.Time
+	conflicts    int   // publishes refused in a row because last was not the last
+	problem      error // why the subject alone is refused, nil when it is not
+	refusals     int   // of it in a row
+	refusedSince time.Time
+	givenUp      bool          // its records go to quarantine until one is taken
+	tryAt        time.Time     // when one is tried again
+	wait         time.Duration // how long it is parked for
+	retryAt      time.Time
 }
 
 type state uint8

@@ -2,116 +2,231 @@ package forward
 
 import (
 	"context"
-	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"belfry/buffer"
-	"belfry/gateway/event"
 )
 
-// tail is what tells at a connect whether the stream still has the end that it acknowledged.
+// tail is what tells whether the stream still has the end that it acknowledged.
 type tail struct {
-	highest uint64    // stream sequence that was acknowledged to this process
-	id      string    // of the message there
-	created time.Time // of the stream, zero before it was seen
-	rewind  bool      // go back to the oldest record held, once nothing is under way
+	position
+	highest   uint64 // stream sequence that was acknowledged, or seen to hold a record
+	id        string // of the message there; "" when it is the newest checkpoint's
+	changed   bool   // the position is to be stored though neither the end nor a mark has moved
+	regressed bool   // an acknowledgement gave a number that was given before
+
+	rewind      bool          // go back to the records behind these marks, once nothing is under way
+	back        [2]buffer.Seq // the marks
+	toldRemoved uint64        // checkpoint whose absence was reported
 }
 
-// verify compares the stream with what it acknowledged. A server that lost its end without a clean stop begins to
-// number again below what it told us; what an operator removes leaves the numbers as they are, and is not undone.
-func (f *forwarder) verify(info *jetstream.StreamInfo, lost bool) {
-	t := &f.tail
-	switch {
-	case !t.created.IsZero() && !t.created.Equal(info.Created):
-		f.log.Warn("the stream was made anew; what it had before is not sent again", "stream", f.options.Stream)
-		t.highest = 0
-	case lost, info.State.LastSeq < t.highest:
-		f.log.Warn("the stream lost its newest messages; what is held here is sent again", "stream", f.options.Stream,
-			"last", info.State.LastSeq, "acknowledged", t.highest)
-		t.rewind = true
+// openTail takes up what the process before has left.
+func openTail(stored []byte, marks [2]buffer.Seq) tail {
+	p, ok := parsePosition(stored)
+	if !ok {
+		p = startPosition(marks)
 	}
-	t.created = info.Created
+	t := tail{position: p}
+	t.highest = p.newest().seq
+	for i, again := range p.again {
+		t.back[i] = marks[i]
+		if again > 0 && again <= marks[i] {
+			t.rewind, t.back[i] = true, again-1
+		}
+	}
+	return t
 }
 
-// rewindHeld begins again at the oldest record on disk. The stream is asked per subject what it has, as after a start.
+// saw notes a message of ours on the stream.
+func (t *tail) saw(seq uint64, id string) {
+	if seq > t.highest {
+		t.highest, t.id = seq, id
+	}
+}
+
+// note brings the position up to date, and says whether it changed.
+func (t *tail) note(marks [2]buffer.Seq) bool {
+	newest := t.newest()
+	if t.highest == newest.seq && marks == newest.marks && !t.changed {
+		return false
+	}
+	c := checkpoint{seq: t.highest, id: newest.id, marks: marks}
+	if t.highest != newest.seq {
+		c.id = hashID(t.id)
+	}
+	t.add(c)
+	t.changed = false
+	return true
+}
+
+// cutTo forgets all checkpoints behind the i-th.
+func (t *tail) cutTo(i int) {
+	t.points = t.points[:i+1]
+	t.highest, t.id, t.changed, t.regressed = t.newest().seq, "", true, false
+}
+
+// comparison is what the stream says about the checkpoints.
+type comparison struct {
+	base    int    // the newest that it still has
+	lost    bool   // it does not have a newer one, though nobody took it out
+	removed uint64 // newest that was taken out or has expired, which says nothing about a loss; 0 for none
+}
+
+// comparing asks for the checkpoints, newest first.
+type comparing struct {
+	question
+	points    []checkpoint
+	regressed bool
+}
+
+// compare walks back until a checkpoint is found as it was; as their distances grow like powers, this is a galloping
+// search. info is nil when we may not ask for it.
+func (c *comparing) compare(ctx context.Context, info *jetstream.StreamInfo) (comparison, error) {
+	var r comparison
+	for i := len(c.points) - 1; i >= 0; i-- {
+		point := c.points[i]
+		r.base = i
+		if point.seq == 0 {
+			return r, nil
+		}
+		if info != nil && point.seq > info.State.LastSeq {
+			r.lost = true // numbers are never given back but by a loss
+			continue
+		}
+		m, err := c.get(ctx, getRequest{Seq: point.seq})
+		switch {
+		case err != nil:
+			return r, err
+		case m == nil && c.regressed:
+			r.lost = true
+		case m == nil:
+			r.removed = max(r.removed, point.seq)
+		case hashID(m.header.Get(jetstream.MsgIDHeader)) == point.id:
+			return r, nil
+		default:
+			r.lost = true // others have published since
+		}
+	}
+	r.base = -1
+	return r, nil
+}
+
+// confirmDelay is how long a new leader gets to come up to date before a loss is believed.
+const confirmDelay = time.Second
+
+// compare compares the stream with what it acknowledged. A loss in a cluster is believed at the second look only.
+func (o Options) compare(ctx context.Context, js jetstream.JetStream, c *comparing, info *jetstream.StreamInfo) (comparison, *jetstream.StreamInfo, error) {
+	r, err := c.compare(ctx, info)
+	if err != nil || !r.lost || info == nil || info.Config.Replicas < 2 {
+		return r, info, err
+	}
+	select {
+	case <-time.After(confirmDelay):
+	case <-ctx.Done():
+		return r, info, ctx.Err()
+	}
+	if info, err = o.look(ctx, js); err != nil {
+		return r, info, err
+	}
+	r, err = c.compare(ctx, info)
+	return r, info, err
+}
+
+// verify takes what the comparison says. What an operator removes, with the stream or from it, is reported and not
+// undone; what the stream lost by itself is sent again.
+func (f *forwarder) verify(info *jetstream.StreamInfo, r comparison) {
+	t := &f.tail
+	if info != nil {
+		created := info.Created.UnixNano()
+		if t.created != 0 && t.created != created {
+			f.streamRecreated(created)
+			return
+		}
+		t.changed = t.changed || t.created != created
+		t.created = created
+	}
+	t.regressed = false
+	switch {
+	case r.lost:
+		f.lost.Add(1)
+		f.log.Warn("the stream lost its newest messages; what is held here is sent again", "stream", f.options.Stream,
+			"acknowledged", t.highest, "whole", t.pointAt(r.base).seq)
+		f.rewindTo(t.pointAt(r.base).marks)
+		if r.base < 0 {
+			t.points = []checkpoint{{}}
+		}
+		t.cutTo(max(r.base, 0))
+	case r.removed > t.toldRemoved:
+		f.removed.Add(1)
+		t.toldRemoved = r.removed
+		f.log.Warn("messages that the stream had acknowledged were purged, deleted or have expired; they are not sent again",
+			"stream", f.options.Stream, "message", r.removed)
+	default:
+		f.verified.Add(1)
+	}
+}
+
+func (t *tail) pointAt(i int) checkpoint {
+	if i < 0 {
+		return checkpoint{}
+	}
+	return t.points[i]
+}
+
+// streamRecreated begins anew with a stream that is another than before.
+func (f *forwarder) streamRecreated(created int64) {
+	f.recreated.Add(1)
+	f.log.Warn("the stream was made anew; what it had before is not sent again", "stream", f.options.Stream)
+	var done [2]buffer.Seq
+	for i := range f.lanes {
+		done[i] = f.lanes[i].told
+	}
+	t := &f.tail
+	if t.rewind || t.again != [2]buffer.Seq{} { // what was looked for in the stream before
+		f.rewindTo(done)
+	}
+	t.created, t.points = created, []checkpoint{{marks: done}}
+	t.cutTo(0)
+	for _, s := range f.subjects {
+		s.sure = false
+	}
+}
+
+func (f *forwarder) rewindTo(marks [2]buffer.Seq) { f.tail.rewind, f.tail.back = true, marks }
+
+// rewindHeld begins again behind the marks given, as far as records are still held. The stream is asked per subject what
+// it has, as after a start.
 func (f *forwarder) rewindHeld() {
-	if !f.tail.rewind || f.asks > 0 || f.tasks.rejecting > 0 || len(f.flights) > 0 {
+	t := &f.tail
+	if !t.rewind || f.asks > 0 || f.tasks.rejecting > 0 || len(f.flights) > 0 {
 		return
 	}
 	for i := range f.lanes {
 		l := &f.lanes[i]
-		records, err := f.store.Read(l.lane, 1, 1)
-		if err != nil {
-			f.status.read = err
-			return
-		}
 		mark := f.store.PublishedUpTo(l.lane)
 		next := mark + 1
-		if len(records) > 0 {
-			next = min(next, records[0].Seq)
+		if t.back[i] < mark {
+			records, err := f.store.Read(l.lane, t.back[i]+1, 1)
+			if err != nil {
+				f.status.read = err
+				return
+			}
+			if len(records) > 0 {
+				next = min(next, records[0].Seq)
+			}
+		}
+		t.again[i] = 0
+		if next <= mark {
+			t.again[i] = next
 		}
 		*l = lane{lane: l.lane, next: next, told: mark, largest: guessedSize}
 		f.rewound.Add(uint64(mark + 1 - next))
 	}
-	f.tail.rewind, f.tail.highest = false, 0
+	t.rewind, t.changed = false, true
 	f.toAsk, f.runnable = [2]fifo[*subject]{}, [2]fifo[*subject]{}
 	clear(f.subjects)
 	clear(f.parked)
 	clear(f.denied)
-}
-
-// tailRecords is how many of the newest records of a lane are held against the stream at the start of a process.
-const tailRecords = 256
-
-// tailLost asks, at the first connect of a process, for the newest records that the stream acknowledged to the process
-// before: an older one of ours at the end of its subject means that the newer is lost.
-func (f *forwarder) tailLost(ctx context.Context, nc *nats.Conn, marks [2]buffer.Seq) bool {
-	for i, mark := range marks {
-		from := buffer.Seq(1)
-		if mark > tailRecords {
-			from = mark - tailRecords + 1
-		}
-		records, err := f.store.Read(buffer.Lane(i), from, tailRecords)
-		if err == nil && f.endLost(ctx, nc, buffer.Lane(i), mark, records) {
-			return true
-		}
-	}
-	return false
-}
-
-// endLost asks for the newest record of each subject, the newest of all first: what a server loses is its end, and on a
-// slow line there is no time for many.
-func (f *forwarder) endLost(ctx context.Context, nc *nats.Conn, lane buffer.Lane, mark buffer.Seq, records []buffer.Record) bool {
-	asked := map[string]bool{}
-	for _, r := range slices.Backward(records) {
-		record, err := event.ParseRecord(r.Data)
-		if r.Seq > mark || err != nil || checkSubject(record.Subject) != nil || asked[record.Subject] {
-			continue
-		}
-		if len(asked) == maxAsks {
-			return false
-		}
-		asked[record.Subject] = true
-		q := &question{nc: nc, stream: f.options.Stream, buffer: f.buffer, store: f.store,
-			subject: record.Subject, lane: lane, first: r.Seq, ids: map[string]buffer.Seq{record.ID: r.Seq}}
-		last, err := q.get(ctx, getRequest{LastFor: record.Subject})
-		if err != nil || last == nil {
-			continue
-		}
-		if own := q.own(last); own > 0 && own < r.Seq {
-			return true
-		}
-	}
-	return false
-}
-
-// replaced says whether another message has the number that the stream gave to our newest: the stream lost its end, and
-// others have published since. A message that is not there any more says nothing.
-func (f *forwarder) replaced(ctx context.Context, nc *nats.Conn, seq uint64, id string) bool {
-	q := &question{nc: nc, stream: f.options.Stream}
-	there, err := q.get(ctx, getRequest{Seq: seq})
-	return err == nil && there != nil && there.header.Get(jetstream.MsgIDHeader) != id
 }
