@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // part is one kind of fault, tried many times.
@@ -25,7 +27,13 @@ type campaign struct {
 	dir    string // temporary folder of this run; a part makes a folder of its own in it
 	seed   uint64 // of all random choices, so that a run can be repeated
 	log    *slog.Logger
+
+	patience time.Duration // how long the stream may stand still before what is missing on it counts as lost
+	tried    atomic.Int64  // cases so far, for people who watch
 }
+
+// did counts cases as they are tried, for people who watch.
+func (c *campaign) did(cases int) { c.tried.Add(int64(cases)) }
 
 // result is what a part found. What was acknowledged and what came out is compared by the part itself, never by the code
 // under test alone.
@@ -43,7 +51,12 @@ const maxDetails = 20
 
 // find notes one finding in a counter of the result.
 func (r *result) find(counter *int, format string, args ...any) {
-	*counter++
+	r.findMany(counter, 1, format, args...)
+}
+
+// findMany notes n findings of one kind at once.
+func (r *result) findMany(counter *int, n int, format string, args ...any) {
+	*counter += n
 	if len(r.details) < maxDetails {
 		r.details = append(r.details, fmt.Sprintf(format, args...))
 	}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+func init() {
+	parts = append(parts, part{name: "kill", about: "SIGKILL of the gateway at random moments", short: 200, long: 2000,
+		run: rounds{name: "kill", size: 50, workers: 2, run: killRound}.do})
+}
+
+// killSettings vary with the round's number, so that each of the values is met in a short campaign too.
+func killSettings(r round) sceneSettings {
+	n := r.number
+	return sceneSettings{
+		sensors:     []int{4, 40, 15, 100}[n%4],
+		rate:        200 + r.random.IntN(300),
+		inFlight:    []int{20, 1000, 20, 200}[n%4],
+		window:      []time.Duration{500 * time.Millisecond, 2 * time.Second, time.Second}[n%3],
+		hold:        []time.Duration{5 * time.Minute, 5 * time.Minute, 0}[n%3],
+		commitDelay: []time.Duration{250 * time.Millisecond, 20 * time.Millisecond}[n/2%2],
+		foreign:     n%2 == 0,
+		forgetful:   n%4 < 2,
+	}
+}
+
+func killRound(ctx context.Context, r round) (found result, err error) {
+	s := &scene{campaign: r.campaign, name: r.name, dir: r.dir, settings: killSettings(r), random: r.random}
+	defer s.close()
+	if err := s.open(ctx); err != nil {
+		return found, err
+	}
+	w := startWeather(ctx, s.nats, s.settings.hold > 0, fork(r.random))
+	defer w.calm()
+	for range r.cases {
+		life := between(r.random, 20*time.Millisecond, 400*time.Millisecond)
+		if r.random.IntN(10) == 0 {
+			life *= 4
+		}
+		if err := pause(ctx, life); err != nil {
+			return found, err
+		}
+		s.killGateway(&found)
+		found.cases++
+		r.campaign.did(1)
+		if r.random.IntN(5) == 0 {
+			_ = pause(ctx, between(r.random, 0, 100*time.Millisecond))
+		}
+		if err := s.startGateway(); err != nil {
+			return found, err
+		}
+	}
+	if err := w.calm(); err != nil {
+		return found, err
+	}
+	return found, s.settle(ctx, &found)
+}
