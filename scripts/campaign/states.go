@@ -24,7 +24,7 @@ func init() {
 
 const (
 	checkers    = 2
-	enoughFound = 200 // a part ends then: nothing more is to be learned
+	enoughFound = 40 // nothing more is to be learned then
 )
 
 // runStates records workloads and looks at what a power cut may leave at random points of them.
@@ -61,7 +61,7 @@ func runStates(ctx context.Context, c *campaign, count int) (total result, err e
 type states struct {
 	campaign *campaign
 	dir      string // in memory
-	checkers [checkers]checker
+	checkers [checkers]inspector
 	last     faultfs.Recording // of the round before
 }
 

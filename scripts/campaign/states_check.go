@@ -32,8 +32,8 @@ type finding struct {
 	Text string
 }
 
-// check compares a folder with what is known of the workload that left it.
-type check struct {
+// inspection compares a folder with what is known of the workload that left it.
+type inspection struct {
 	story    *story
 	book     *groupBook
 	options  buffer.Options
@@ -53,16 +53,16 @@ type check struct {
 	marks    [2]buffer.Seq
 }
 
-func (c *check) find(kind, format string, args ...any) {
+func (c *inspection) find(kind, format string, args ...any) {
 	if len(c.findings) < 5 {
 		c.findings = append(c.findings, finding{kind, fmt.Sprintf(format, args...)})
 	}
 }
 
-func (c *check) unexplained(format string, args ...any) { c.find("unexplained", format, args...) }
+func (c *inspection) unexplained(format string, args ...any) { c.find("unexplained", format, args...) }
 
 // run checks the folder of the options, and returns what it found. thorough opens it twice.
-func (c *check) run(thorough bool) []finding {
+func (c *inspection) run(thorough bool) []finding {
 	for _, text := range c.story.wrong {
 		c.unexplained("workload: %s", text)
 	}
@@ -78,6 +78,11 @@ func (c *check) run(thorough bool) []finding {
 	c.compareState()
 	c.compareStats()
 	c.append()
+	for lane, mark := range c.marks {
+		if now := c.buffer.PublishedUpTo(buffer.Lane(lane)); now != mark {
+			c.find("lost", "mark of lane %d goes from %d to %d by itself", lane, mark, now)
+		}
+	}
 	c.close()
 	if thorough && len(c.findings) == 0 {
 		c.again()
@@ -86,7 +91,7 @@ func (c *check) run(thorough bool) []finding {
 }
 
 // finish adds what the buffer said to the first finding.
-func (c *check) finish() []finding {
+func (c *inspection) finish() []finding {
 	if c.log.Len() > 0 && (c.begun || len(c.findings) > 0) {
 		said := strings.ReplaceAll(strings.TrimSpace(c.log.String()), "\n", "; ")
 		if len(c.findings) == 0 {
@@ -97,12 +102,12 @@ func (c *check) finish() []finding {
 	return c.findings
 }
 
-func (c *check) manifest() bool {
+func (c *inspection) manifest() bool {
 	_, err := os.Stat(filepath.Join(c.options.Dir, "manifest"))
 	return err == nil
 }
 
-func (c *check) open() bool {
+func (c *inspection) open() bool {
 	b, err := buffer.Open(c.options)
 	if err != nil {
 		c.unexplained("does not open: %v", err)
@@ -112,14 +117,14 @@ func (c *check) open() bool {
 	return true
 }
 
-func (c *check) close() {
+func (c *inspection) close() {
 	if err := c.buffer.Close(); err != nil {
 		c.unexplained("close: %v", err)
 	}
 }
 
 // read takes in all records.
-func (c *check) read() {
+func (c *inspection) read() {
 	c.found = make(map[buffer.Seq]buffer.Record)
 	c.groups = make(map[groupID]map[int]buffer.Seq)
 	c.rejects = make(map[rejectKey]bool)
@@ -151,7 +156,7 @@ func (c *check) read() {
 }
 
 // take takes in one record. order has the newest group of each writer in this lane.
-func (c *check) take(r buffer.Record, order map[int]int) {
+func (c *inspection) take(r buffer.Record, order map[int]int) {
 	is, err := identify(c.book, r)
 	if err != nil {
 		c.unexplained("record %d is wrong: %v", r.Seq, err)
@@ -191,7 +196,7 @@ func (c *check) take(r buffer.Record, order map[int]int) {
 }
 
 // gone says whether a record may be away: published and its file deleted, or given up.
-func (c *check) gone(lane buffer.Lane, seq buffer.Seq) bool {
+func (c *inspection) gone(lane buffer.Lane, seq buffer.Seq) bool {
 	if lane == buffer.Quarantine {
 		return c.story.drops[seq]
 	}
@@ -199,7 +204,7 @@ func (c *check) gone(lane buffer.Lane, seq buffer.Seq) bool {
 }
 
 // compareRecords wants every record that was acknowledged.
-func (c *check) compareRecords() {
+func (c *inspection) compareRecords() {
 	for seq, h := range c.story.held {
 		r, ok := c.found[seq]
 		if !ok && !c.gone(h.Lane, seq) {
@@ -223,7 +228,7 @@ func (c *check) compareRecords() {
 }
 
 // compareGroups wants whole groups, and those of a writer without gaps.
-func (c *check) compareGroups() {
+func (c *inspection) compareGroups() {
 	for id, parts := range c.groups {
 		g := c.book.group(id)
 		var first buffer.Seq
@@ -252,7 +257,7 @@ func (c *check) compareGroups() {
 }
 
 // firstUnpublished returns the oldest group of a writer with a record of a lane that is not published, 0 if there is none.
-func (c *check) firstUnpublished(writer int, lane buffer.Lane) (first int) {
+func (c *inspection) firstUnpublished(writer int, lane buffer.Lane) (first int) {
 	for id, parts := range c.groups {
 		if id.Writer != writer || first > 0 && id.Index > first {
 			continue
@@ -267,7 +272,7 @@ func (c *check) firstUnpublished(writer int, lane buffer.Lane) (first int) {
 }
 
 // compareMarks wants marks between those that are certain and those that were asked for, and the position that goes with them.
-func (c *check) compareMarks() {
+func (c *inspection) compareMarks() {
 	where := readPosition(c.buffer.Position())
 	for lane, mark := range c.marks {
 		limit := c.story.wanted[lane]
@@ -277,14 +282,15 @@ func (c *check) compareMarks() {
 		if mark < c.story.sure[lane] || mark > limit {
 			c.unexplained("mark of lane %d is %d, certain was %d, asked for %d", lane, mark, c.story.sure[lane], c.story.wanted[lane])
 		}
-		if want := c.story.positionAt(buffer.Lane(lane), mark); mark <= c.story.wanted[lane] && where < want {
+		want := c.story.positionAt(buffer.Lane(lane), mark)
+		if mark <= c.story.wanted[lane] && len(c.story.expired) == 0 && where < want {
 			c.unexplained("mark of lane %d is %d, set with position %d, but the position is %d", lane, mark, want, where)
 		}
 	}
 }
 
 // compareState wants the state that the newest records left.
-func (c *check) compareState() {
+func (c *inspection) compareState() {
 	for writer, newest := range c.newest {
 		index, seq, err := readWriterState(c.buffer.State(writerKey(writer)))
 		if err != nil {
@@ -315,7 +321,7 @@ func (c *check) compareState() {
 }
 
 // compareStats wants counters that agree with the records.
-func (c *check) compareStats() {
+func (c *inspection) compareStats() {
 	if c.stats.Damaged > 0 && c.begun || c.stats.Failing != nil {
 		c.unexplained("%d records damaged, failing: %v", c.stats.Damaged, c.stats.Failing)
 	}
@@ -343,7 +349,7 @@ func (c *check) compareStats() {
 }
 
 // append wants that repeats are recognised, that what was never stored is not taken for one, and that the buffer goes on.
-func (c *check) append() {
+func (c *inspection) append() {
 	known := c.recent()
 	for len(known) > 3 {
 		i := c.random.IntN(len(known))
@@ -394,7 +400,7 @@ func (c *check) append() {
 }
 
 // newestKnown returns the newest number that anybody has seen.
-func (c *check) newestKnown() (last buffer.Seq) {
+func (c *inspection) newestKnown() (last buffer.Seq) {
 	for seq := range c.found {
 		last = max(last, seq)
 	}
@@ -405,7 +411,7 @@ func (c *check) newestKnown() (last buffer.Seq) {
 }
 
 // recent lists groups that must be recognised: they are in the newest two segments.
-func (c *check) recent() (known []groupID) {
+func (c *inspection) recent() (known []groupID) {
 	files, _ := filepath.Glob(filepath.Join(c.options.Dir, "*.seg"))
 	var first []buffer.Seq
 	for _, file := range files {
@@ -429,7 +435,7 @@ func (c *check) recent() (known []groupID) {
 }
 
 // again opens the folder once more: it must hold what it held, and what was appended.
-func (c *check) again() {
+func (c *inspection) again() {
 	before := c.found
 	if !c.open() {
 		return

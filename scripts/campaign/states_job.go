@@ -137,7 +137,7 @@ func (j *job) run(say func(answer)) error {
 	d := newDisk(r)
 	look := func(s state, dir, how string) {
 		say(answer{State: s.number, Cut: s.cut, How: how})
-		c := check{story: known, book: book, failures: j.Failures, random: s.random, options: j.Settings.options(nil)}
+		c := inspection{story: known, book: book, failures: j.Failures, random: s.random, options: j.Settings.options(nil)}
 		c.options.Dir, c.options.MaxSize, c.options.Hold, c.options.CommitDelay = dir, 1<<30, time.Hour, time.Microsecond
 		for _, f := range c.run(s.number%8 == 0) {
 			say(answer{State: s.number, Cut: s.cut, How: how, Finding: &f})

@@ -105,13 +105,13 @@ func (k *child) line(ctx context.Context, timeout time.Duration) ([]byte, error)
 	}
 }
 
-// checker does jobs in a process, and in a new one when that dies.
-type checker struct {
+// inspector does jobs in a process, and in a new one when that dies.
+type inspector struct {
 	campaign *campaign
 	child    *child
 }
 
-func (k *checker) close() {
+func (k *inspector) close() {
 	if k.child != nil {
 		k.child.end(true)
 		k.child = nil
@@ -119,7 +119,7 @@ func (k *checker) close() {
 }
 
 // do has a job done and adds what is found; name says of what the states are.
-func (k *checker) do(ctx context.Context, j job, name string, r *result) error {
+func (k *inspector) do(ctx context.Context, j job, name string, r *result) error {
 	for {
 		if k.child == nil {
 			var err error
@@ -135,6 +135,9 @@ func (k *checker) do(ctx context.Context, j job, name string, r *result) error {
 			return ctx.Err()
 		}
 		k.close()
+		if errors.Is(err, errEnough) {
+			return nil
+		}
 		if len(began) == 0 || len(began) >= len(j.States) {
 			return err
 		}
@@ -152,11 +155,14 @@ func (j *job) others(began map[int]bool) (left []int) {
 	return left
 }
 
-var errDied = errors.New("checker died")
+var (
+	errDied   = errors.New("checker died")
+	errEnough = errors.New("enough was found")
+)
 
 // listen takes the answers to one job. An error says that the checker is of no use any more; if it looked at a state
 // then, that is a finding.
-func (k *checker) listen(ctx context.Context, name string, r *result) (began map[int]bool, err error) {
+func (k *inspector) listen(ctx context.Context, name string, r *result) (began map[int]bool, err error) {
 	began = make(map[int]bool)
 	var last answer
 	for {
@@ -180,6 +186,8 @@ func (k *checker) listen(ctx context.Context, name string, r *result) (began map
 		case a.Finding == nil:
 			began[a.State], last = true, a
 			r.cases++
+		case r.faults() >= enoughFound:
+			return began, errEnough
 		default:
 			r.find(r.counter(a.Finding.Kind), "%s: %s: %s", a.where(name), a.Finding.Kind, a.Finding.Text)
 		}

@@ -32,6 +32,7 @@ type workSettings struct {
 	Observe  bool // publish observations only, so that notices of what expired stay
 	Slow     bool // publish little
 	Failing  bool // the disk fails: what is refused is tried again
+	Tries    int  // how often
 }
 
 func (s workSettings) options(log io.Writer) buffer.Options {
@@ -50,7 +51,11 @@ type work struct {
 
 	mu       sync.Mutex // guards what follows
 	problems bytes.Buffer
+	gaveUp   bool
 }
+
+// workDone is what a workload says in the end, unless it says why it gave up.
+const workDone = "done"
 
 // workChild runs a workload on a mount: args are its settings as JSON. When it is done it says so and waits for the end
 // of its input.
@@ -66,13 +71,22 @@ func workChild(args []string) int {
 		return 2
 	}
 	for session := range w.Sessions {
-		if err := w.session(session); err != nil {
+		err := w.session(session)
+		if err == nil && w.gaveUp {
+			err = errors.New("the disk does not get well")
+		}
+		if err != nil && w.Failing {
+			fmt.Printf("gave up in session %d: %v %q\n", session, err, w.problems.String())
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			return 0
+		}
+		if err != nil {
 			w.note(note{Kind: noteWrong, Text: fmt.Sprintf("session %d: %v %s", session, err, w.problems.String())})
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
-	fmt.Println("done")
+	fmt.Println(workDone)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return 0
 }
@@ -136,13 +150,12 @@ func (w *work) session(session int) error {
 func (w *work) open() (err error) {
 	options := w.options(w)
 	options.Expired = w.expired
-	for range 50 {
-		if w.buffer, err = buffer.Open(options); err == nil || !w.Failing {
+	for try := 0; ; try++ {
+		if w.buffer, err = buffer.Open(options); err == nil || !w.Failing || try >= w.Tries {
 			return err
 		}
-		time.Sleep(20 * time.Millisecond) // as the supervisor of a real program would
+		time.Sleep(10 * time.Millisecond) // as the supervisor of a real program would
 	}
-	return err
 }
 
 // expired tells of what is given up.
@@ -276,8 +289,11 @@ func (w *work) append(writer, first, n int, done func()) bool {
 		if err := <-result; err == nil {
 			return true
 		}
-		if try == 300 {
-			return false // the disk does not get well
+		if try >= w.Tries {
+			w.mu.Lock()
+			w.gaveUp = true
+			w.mu.Unlock()
+			return false
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
