@@ -88,7 +88,8 @@ func natsChild(args []string) int {
 
 // client connects to the server, and connects again as long as it is used.
 func (n *natsServer) client() (*nats.Conn, jetstream.JetStream, error) {
-	connection, err := nats.Connect(n.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectBufSize(-1))
+	connection, err := nats.Connect(n.url(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectBufSize(-1),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -42,7 +42,10 @@ type sceneSettings struct {
 	forgetful   bool // the gateway never notices that it is started again and again
 }
 
-const stopLimit = 10 * time.Second
+const (
+	upLimit   = 10 * time.Second // for the gateway to start, whatever it finds
+	stopLimit = 10 * time.Second
+)
 
 func (s *scene) inDir(name string) string { return filepath.Join(s.dir, name) }
 
@@ -91,7 +94,9 @@ func (s *scene) open(ctx context.Context) (err error) {
 }
 
 // fork returns random choices of their own for another goroutine.
-func fork(random *rand.Rand) *rand.Rand { return rand.New(rand.NewPCG(random.Uint64(), random.Uint64())) }
+func fork(random *rand.Rand) *rand.Rand {
+	return rand.New(rand.NewPCG(random.Uint64(), random.Uint64()))
+}
 
 // close ends everything that open started.
 func (s *scene) close() {
@@ -117,10 +122,25 @@ func (s *scene) killGateway(r *result) {
 	}
 }
 
+// stopGateway tells the gateway to stop, once it is up.
 func (s *scene) stopGateway(r *result) {
+	if !s.waitUp() {
+		r.find(&r.unexplained, "%s: the gateway was not up %v after its start", s.name, upLimit)
+	}
 	if err := s.gateway.stop(stopLimit); err != nil {
 		r.find(&r.unexplained, "%s: the gateway was told to stop: %v", s.name, err)
 	}
+}
+
+// waitUp waits until the gateway answers, or has ended.
+func (s *scene) waitUp() bool {
+	for late := s.gateway.started.Add(upLimit); time.Now().Before(late) && s.gateway.running(); time.Sleep(10 * time.Millisecond) {
+		if response, err := http.Get("http://" + s.status + "/healthz"); err == nil {
+			response.Body.Close()
+			return true
+		}
+	}
+	return false
 }
 
 func (s *scene) waitSubscribed(ctx context.Context) error {
