@@ -116,6 +116,7 @@ type Stats struct {
 	Duplicates       uint64        // groups ever dropped as repeats
 	Damaged          uint64        // records found damaged since the start
 	Commits          uint64        // since the start
+	CommitBytes      uint64        // written by them: whole pages, without what the file system adds
 	CommitTime       time.Duration // spent in commits since the start
 	Bytes            int64         // size of all files
 	MaxBytes         int64

@@ -33,27 +33,28 @@ type Buffer struct {
 
 	// mu guards what follows. Only the writer changes it (but for wanted and the damage that readers find), so
 	// the writer reads it without the lock.
-	mu         sync.RWMutex
-	segments   []*segment // oldest first
-	head       *segment   // the newest, if it can be written; nil after a failure
-	state      map[string][]byte
-	counters   counters
-	gaps       map[string]gap // of state, by key
-	dropped    map[Seq]uint32 // of state: no longer in quarantine, and the segment
-	discarded  map[string]uint64
-	oldest     [2]time.Duration
-	failing    error
-	commits    uint64
-	commitTime time.Duration
-	lastCommit time.Time
-	appended   chan struct{} // nil while nobody waits
-	wanted     [2]Seq        // marks that are not committed yet
-	position   []byte        // see SetPosition; nil when none was set since the start
-	reported   map[string]bool
-	damages    []damage // found by readers, not accounted for yet
-	damaged    uint64
-	lastRead   [2]stored // the last record that Read returned
-	closed     bool
+	mu          sync.RWMutex
+	segments    []*segment // oldest first
+	head        *segment   // the newest, if it can be written; nil after a failure
+	state       map[string][]byte
+	counters    counters
+	gaps        map[string]gap // of state, by key
+	dropped     map[Seq]uint32 // of state: no longer in quarantine, and the segment
+	discarded   map[string]uint64
+	oldest      [2]time.Duration
+	failing     error
+	commits     uint64
+	commitTime  time.Duration
+	commitBytes uint64
+	lastCommit  time.Time
+	appended    chan struct{} // nil while nobody waits
+	wanted      [2]Seq        // marks that are not committed yet
+	position    []byte        // see SetPosition; nil when none was set since the start
+	reported    map[string]bool
+	damages     []damage // found by readers, not accounted for yet
+	damaged     uint64
+	lastRead    [2]stored // the last record that Read returned
+	closed      bool
 
 	// The writer's own.
 	batch           batch

@@ -7,6 +7,9 @@ const (
 	quiet = time.Millisecond
 	// refill is how soon after an acknowledgement a source that was waiting for it sends again.
 	refill = 5 * time.Millisecond
+	// pace is how many tenths of the delay lie between two commits of groups that trickle in. A commit writes some 40 KB
+	// however few groups are in it: at 20 a second this is the difference between 14 and 8 GB a day.
+	pace = 24
 	// burst is how many queued groups are worth a commit once the burst is over.
 	burst = 16
 )
@@ -17,8 +20,9 @@ const (
 // then lost time. That is recognised by what follows an acknowledgement: if about as many groups come at once as were
 // acknowledged, the window was full, and the next commit is due when as many are queued again.
 type policy struct {
-	delay time.Duration // how long the first group may wait
+	delay time.Duration // how long the first group may wait, unless there was a commit shortly before
 
+	last     time.Time // when the last commit was done
 	oldest   time.Time // when the first queued group came
 	newest   time.Time // when the last queued group came
 	acked    int       // groups acknowledged by the last commit
@@ -49,7 +53,7 @@ func (p *policy) acknowledge(n int) {
 
 // acknowledged notes that this is done, and when the oldest group that is still queued came.
 func (p *policy) acknowledged(now time.Time) {
-	p.until = now.Add(refill)
+	p.last, p.until = now, now.Add(refill)
 }
 
 // due returns when the queued groups are to be committed if nothing else comes.
@@ -61,8 +65,15 @@ func (p *policy) due(queued int) time.Time {
 	case p.window > 0, queued >= burst:
 		return earlier(latest, p.newest.Add(quiet))
 	default:
-		return latest
+		return later(latest, p.last.Add(p.delay*pace/10))
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func earlier(a, b time.Time) time.Time {

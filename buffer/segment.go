@@ -82,8 +82,9 @@ type segment struct {
 	gone    bool
 
 	// The writer's own.
-	base int64 // bytes of data when it was made
-	data int64 // bytes of data now
+	base    int64  // bytes of data when it was made
+	data    int64  // bytes of data now
+	written uint64 // bytes written by commits
 }
 
 // sizes are the limits of a segment file.

@@ -18,6 +18,7 @@ func (b *Buffer) Stats() Stats {
 		Duplicates:       c.duplicates,
 		Damaged:          b.damaged,
 		Commits:          b.commits,
+		CommitBytes:      b.commitBytes,
 		CommitTime:       b.commitTime,
 		Bytes:            b.bytes(),
 		MaxBytes:         b.options.MaxSize,

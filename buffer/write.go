@@ -28,10 +28,14 @@ func (s *segment) write(bt *batch, hook func(commit func() error) error) error {
 			relieve(tx)
 		}
 		s.data = tx.Size() + int64(bt.bytes)
+		commit := tx.Commit
 		if hook != nil {
-			return hook(tx.Commit)
+			commit = func() error { return hook(tx.Commit) }
 		}
-		return tx.Commit()
+		err = commit()
+		pages := tx.Stats()
+		s.written += uint64(pages.GetPageAlloc()) + pageSize // every page that it allocated, and a meta page
+		return err
 	})
 	if err != nil {
 		return err

@@ -183,6 +183,8 @@ func (b *Buffer) apply(bt *batch, took time.Duration) {
 		}
 	}
 	b.commits++
+	b.commitBytes += bt.segment.written
+	bt.segment.written = 0
 	b.commitTime += took
 	b.lastCommit = time.Now()
 	b.failing = nil
