@@ -58,15 +58,14 @@ func (f *forwarder) ask(s *subject) {
 	f.asks++
 	f.asked.Add(1)
 	line := f.connection.line
-	f.spend(q.lane, askSize)
-	sent := time.Now()
+	sent := f.spend(q.lane, askSize)
 	f.tasks.start(func(context.Context) func() {
 		a, err := q.ask(line)
 		now := time.Now()
 		return func() {
-			f.limit.gone(askSize)
+			f.limit.gone(sent)
 			if q.gets == 1 && err == nil {
-				f.limit.answered(askSize, sent, now)
+				f.limit.answered(sent, now)
 			}
 			f.answer(s, q, a, err)
 		}

@@ -19,7 +19,7 @@ type limit struct {
 
 	least  [2]time.Duration // seen in this span and the one before, 0 for none
 	since  time.Time        // begin of this span
-	cutAt  time.Time        // when bytes was cut or a probe began; what was sent before says nothing new
+	probed time.Time        // when the last probe began
 	queued time.Duration    // of the newest answer
 }
 
@@ -30,7 +30,7 @@ const (
 	noQueue          = 200 * time.Millisecond
 	shortQueue       = 750 * time.Millisecond
 	longQueue        = 1500 * time.Millisecond
-	leastSpan        = 30 * time.Second
+	leastSpan        = time.Minute
 	askSize          = 1 << 10 // of a question with its answer, roughly
 )
 
@@ -48,32 +48,44 @@ func (l *limit) room() bool {
 	return l.flying < l.bytes
 }
 
-func (l *limit) sent(size int) { l.flying += size }
-func (l *limit) gone(size int) { l.flying -= size }
+// sent takes note of something that goes out.
+func (l *limit) sent(size int, now time.Time) sending {
+	l.flying += size
+	return sending{size: size, at: now, behind: l.flying}
+}
 
-// answered learns from something of a size that was sent and answered.
-func (l *limit) answered(size int, sent, now time.Time) {
-	delay := max(now.Sub(sent), 1)
+// sending is something that went out.
+type sending struct {
+	size   int // on the line
+	at     time.Time
+	behind int // bytes in flight then, its own too
+}
+
+// gone says that something is not under way any more, answered or not.
+func (l *limit) gone(s sending) { l.flying -= s.size }
+
+// answered learns from the answer to something that was sent.
+func (l *limit) answered(s sending, now time.Time) {
+	delay := max(now.Sub(s.at), 1)
 	l.measure(delay, now)
 	if l.probing {
-		if sent.After(l.cutAt) {
-			l.probing, l.least[1] = false, 0 // least[0] is of this span, and of an empty line
-			l.least[0] = delay
+		if s.at.After(l.probed) { // alone on an empty line
+			l.probing, l.least = false, [2]time.Duration{delay, 0}
+			l.bytes, l.eager = min(l.bytes, firstLimit), true // all at once would be a queue by itself
 		}
 		return
 	}
 	l.queued = delay - l.smallest()
 	switch {
 	case l.queued > longQueue:
-		if sent.After(l.cutAt) {
-			l.cut(max(float64(shortQueue+noQueue)/float64(l.queued), 0.5), now)
-		}
+		// What was in flight then took so long; this much would have taken as long as it should.
+		l.shrink(int(float64(s.behind) * float64(l.smallest()+shortQueue) / float64(delay)))
 	case !l.full || l.queued > shortQueue:
 	case l.eager && l.queued < noQueue:
-		l.bytes += size
+		l.bytes += s.size
 	default:
 		l.eager = false
-		l.bytes += size / 8
+		l.bytes += s.size / 8
 	}
 	l.bytes = min(l.bytes, maxInFlightBytes)
 	if l.flying < l.bytes/2 {
@@ -82,15 +94,11 @@ func (l *limit) answered(size int, sent, now time.Time) {
 }
 
 // missed says that an answer did not come in time.
-func (l *limit) missed(sent, now time.Time) {
-	if sent.After(l.cutAt) {
-		l.cut(0.5, now)
-	}
-}
+func (l *limit) missed(s sending) { l.shrink(s.behind / 2) }
 
-func (l *limit) cut(factor float64, now time.Time) {
-	l.bytes = max(int(float64(l.bytes)*factor), leastLimit)
-	l.eager, l.cutAt = false, now
+func (l *limit) shrink(to int) {
+	l.bytes = max(min(l.bytes, to), leastLimit)
+	l.eager = false
 }
 
 // measure keeps the least delay of the last one or two spans. A queue that stands for so long would pass for the way
@@ -102,7 +110,7 @@ func (l *limit) measure(delay time.Duration, now time.Time) {
 		}
 		l.least[1], l.least[0], l.since = l.least[0], 0, now
 		if l.queued > noQueue && !l.probing {
-			l.probing, l.cutAt = true, now
+			l.probing, l.probed = true, now
 		}
 	}
 	if l.least[0] == 0 || delay < l.least[0] {

@@ -24,7 +24,7 @@ type flight struct {
 	msg      nats.Msg
 	item     *item
 	size     int // on the line
-	sentAt   time.Time
+	sending  sending
 	expected []string // value of the header that names the subject's last message
 }
 
@@ -76,11 +76,11 @@ func (f *forwarder) nextSubject() *subject {
 }
 
 // spend accounts for something that goes out.
-func (f *forwarder) spend(lane buffer.Lane, size int) {
-	f.limit.sent(size)
+func (f *forwarder) spend(lane buffer.Lane, size int) sending {
 	if lane == buffer.Normal {
 		f.rate.take(size)
 	}
+	return f.limit.sent(size, time.Now())
 }
 
 // leastRefused picks what to try at the end of a pause: the subject that was refused least, so that one that the stream
@@ -125,7 +125,7 @@ func (f *forwarder) publish(s *subject) {
 	flight := f.takeFlight(it)
 	s.state, it.sent = flying, true
 	f.flights[&flight.msg] = flight
-	f.spend(it.record.Lane, flight.size)
+	flight.sending = f.spend(it.record.Lane, wireSize(&flight.msg))
 	if _, err := f.connection.session.js.PublishMsgAsync(&flight.msg, publishOptions...); err != nil {
 		f.settle(outcome{msg: &flight.msg, err: err})
 	}
@@ -157,7 +157,6 @@ func (f *forwarder) takeFlight(it *item) *flight {
 	} else {
 		delete(fl.msg.Header, jetstream.ExpectedLastSubjSeqHeader)
 	}
-	fl.size, fl.sentAt = wireSize(&fl.msg), time.Now()
 	return fl
 }
 
@@ -166,7 +165,7 @@ func (f *forwarder) land(msg *nats.Msg) *flight {
 	fl := f.flights[msg]
 	if fl != nil {
 		delete(f.flights, msg)
-		f.limit.gone(fl.size)
+		f.limit.gone(fl.sending)
 	}
 	return fl
 }
@@ -180,7 +179,7 @@ func (f *forwarder) settle(o outcome) {
 	it, s := fl.item, fl.item.subject
 	fate := fateOf(o.err)
 	if fate.answered() {
-		f.limit.answered(fl.size, fl.sentAt, o.at)
+		f.limit.answered(fl.sending, o.at)
 		fl.item = nil
 		fl.msg.Data = nil
 		f.spare = append(f.spare, fl)
@@ -224,7 +223,7 @@ func (f *forwarder) settle(o outcome) {
 		case !f.connection.alive():
 			f.stream.prepared = false // until the connection is reported to be back
 		case errors.Is(o.err, jetstream.ErrAsyncPublishTimeout):
-			f.limit.missed(fl.sentAt, f.now)
+			f.limit.missed(fl.sending)
 			f.lookAgain()
 			f.pause.begin(f.now, kindOf(o.err), f.sentence(o.err, s.name), byPublish)
 		}
