@@ -99,7 +99,7 @@ type Live struct {
 	Since      time.Time `json:"since"`
 	Commits    uint64    `json:"commits"`
 	CommitsDay float64   `json:"commits_per_day"`
-	BytesDay   float64   `json:"bytes_per_day,omitempty"` // all that the process writes to disks; 0: not known
+	BytesDay   float64   `json:"bytes_per_day,omitempty"` // written to the buffer
 }
 
 // PendingByLane counts what is to be published.

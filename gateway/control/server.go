@@ -152,10 +152,11 @@ const day = 24 * time.Hour
 
 func (s *Server) status(ctx context.Context) (Status, error) {
 	status, err := s.folder.Status(ctx)
-	live := &Live{PID: os.Getpid(), Version: s.version, Since: s.since, Commits: s.folder.Store.Stats().Commits}
+	stats := s.folder.Store.Stats()
+	live := &Live{PID: os.Getpid(), Version: s.version, Since: s.since, Commits: stats.Commits}
 	if up := time.Since(s.since); up > 0 {
 		live.CommitsDay = float64(live.Commits) / up.Seconds() * day.Seconds()
-		live.BytesDay = float64(writtenBytes()) / up.Seconds() * day.Seconds()
+		live.BytesDay = float64(stats.CommitBytes) / up.Seconds() * day.Seconds()
 	}
 	status.Live = live
 	return status, err

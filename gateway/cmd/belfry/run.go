@@ -96,6 +96,7 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 	})
 	server.Show(g)
 	g.Tasks = append(g.Tasks, notifyTasks(g, log)...)
+	g.Tasks = append(g.Tasks, controlTask(g, loaded.Buffer.Dir))
 	return &parts{config: loaded, gateway: g, log: log, starts: starts}, nil
 }
 
