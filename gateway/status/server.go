@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"time"
@@ -77,6 +79,7 @@ func (s *Server) Run(ctx context.Context, ready func(error)) error {
 	server := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog: log.New(io.Discard, "", 0), // whoever is refused notices; a panic would be logged with its value
 	}
 	stopped := context.AfterFunc(ctx, func() { server.Close() })
 	defer stopped()

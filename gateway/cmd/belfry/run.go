@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 
 	"belfry/buffer"
 	"belfry/gateway"
@@ -65,7 +67,7 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 	}
 	key, err := eventKey(loaded.EventKeyFile, loaded.Buffer.Dir)
 	if err != nil {
-		return nil, err
+		return nil, notOurs(err, loaded.Buffer.Dir)
 	}
 	normaliser, err := newNormaliser(loaded, key)
 	if err != nil {
@@ -82,7 +84,7 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 		if errors.Is(err, buffer.ErrLocked) {
 			starts.forget()
 		}
-		return nil, fmt.Errorf("buffer.dir: %w", err)
+		return nil, fmt.Errorf("buffer.dir: %w", notOurs(err, loaded.Buffer.Dir))
 	}
 	loaded.NATS.Log = log
 	sink, err := forward.New(loaded.NATS)
@@ -98,6 +100,14 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 	g.Tasks = append(g.Tasks, notifyTasks(g, log)...)
 	g.Tasks = append(g.Tasks, controlTask(g, loaded.Buffer.Dir))
 	return &parts{config: loaded, gateway: g, log: log, starts: starts}, nil
+}
+
+// notOurs adds what helps when a run as another user left files that this one may not open.
+func notOurs(err error, dir string) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w (chown -R %d %s)", err, os.Geteuid(), dir)
 }
 
 // close commits and closes the buffer.
