@@ -13,10 +13,11 @@ import (
 )
 
 // How long after the word to stop the tasks may take, and all together. Then the process ends anyway: what was
-// acknowledged is on disk, and what is lost are acknowledgements, which the far sides give again.
+// acknowledged is on disk, and what is lost are acknowledgements, which the far sides give again. The kernel may hold a
+// process back for as long as one fsync takes: with 5 s for that too it is gone in 10 s.
 const (
-	tasksLimit = 5 * time.Second
-	stopLimit  = 8 * time.Second
+	tasksLimit = 3 * time.Second
+	stopLimit  = 4500 * time.Millisecond
 )
 
 // errLate says that something did not end in time.
