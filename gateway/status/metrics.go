@@ -2,6 +2,8 @@ package status
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"belfry/buffer"
 )
 
 var (
@@ -34,6 +36,22 @@ var (
 	lastSeq         = describe("buffer_last_sequence", "Number of the newest record.")
 	oldest          = describe("buffer_oldest_seconds", "How long the oldest unpublished record has waited.")
 	failing         = describe("buffer_failing", "1 while the buffer cannot write.")
+)
+
+var (
+	ledgerMessages    = describe("ledger_messages_total", "Messages that the buffer has dealt with: kept + discarded.")
+	ledgerKept        = describe("ledger_kept_total", "Messages kept, as one record or more.")
+	ledgerDiscarded   = describe("ledger_discarded_total", "Messages that left no record.", "reason")
+	ledgerReceived    = describe("ledger_received_total", "Records that came in: the sum of those that follow.")
+	ledgerReleased    = describe("ledger_released_total", "Records published and gone from disk.")
+	ledgerHeld        = describe("ledger_held", "Records published, still on disk.")
+	ledgerPending     = describe("ledger_pending", "Records to be published.")
+	ledgerQuarantined = describe("ledger_quarantined", "Records in quarantine.")
+	ledgerDropped     = describe("ledger_dropped_total", "Records dropped from quarantine by command.")
+	ledgerRetried     = describe("ledger_retried_total", "Records taken out of quarantine to be decoded again, and received anew.")
+	ledgerExpired     = describe("ledger_expired_total", "Records given up by policy.", "reason")
+	ledgerLost        = describe("ledger_lost_total", "Records destroyed by damage.")
+	ledgerBalanced    = describe("ledger_balanced", "1 while both sums are right.")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -98,6 +116,28 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge(lastSeq, float64(stats.LastSeq))
 	gauge(oldest, stats.Oldest.Seconds())
 	gauge(failing, truth(stats.Failing != nil))
+	collectLedger(&stats.Ledger, count, gauge)
+}
+
+// collectLedger shows the buffer's ledger.
+func collectLedger(l *buffer.Ledger, count func(*prometheus.Desc, uint64, ...string), gauge func(*prometheus.Desc, float64, ...string)) {
+	count(ledgerMessages, l.Messages)
+	count(ledgerKept, l.Kept)
+	for reason, n := range l.Discarded {
+		count(ledgerDiscarded, n, reason)
+	}
+	count(ledgerReceived, l.Received)
+	count(ledgerReleased, l.Released)
+	gauge(ledgerHeld, float64(l.Held))
+	gauge(ledgerPending, float64(l.Pending))
+	gauge(ledgerQuarantined, float64(l.Quarantined))
+	count(ledgerDropped, l.Dropped)
+	count(ledgerRetried, l.Retried)
+	for reason, n := range l.Expired {
+		count(ledgerExpired, n, reason)
+	}
+	count(ledgerLost, l.Lost)
+	gauge(ledgerBalanced, truth(l.Balance() == nil))
 }
 
 func truth(b bool) float64 {

@@ -99,6 +99,28 @@ func TestMetricsHaveTheLedgerAndNoDevice(t *testing.T) {
 	}
 }
 
+func TestMetricsSayWhatBecameOfEverythingAndWhetherItAddsUp(t *testing.T) {
+	view := &fakeView{stats: buffer.Stats{Ledger: buffer.Ledger{
+		Messages: 12, Kept: 9, Discarded: map[string]uint64{"repeat": 2, "empty": 1},
+		Received: 36, Released: 1, Held: 2, Pending: 3, Quarantined: 4, Dropped: 5, Retried: 6,
+		Expired: map[string]uint64{"max_age": 7}, Lost: 8,
+	}}}
+	_, body, _ := ask(t, view, "127.0.0.1", "/metrics")
+	for _, want := range []string{
+		"messages_total 12", "kept_total 9", `discarded_total{reason="repeat"} 2`, `discarded_total{reason="empty"} 1`, "received_total 36",
+		"released_total 1", "held 2", "pending 3", "quarantined 4", "dropped_total 5", "retried_total 6", `expired_total{reason="max_age"} 7`,
+		"lost_total 8", "balanced 1",
+	} {
+		if !strings.Contains(body, "\nbelfry_ledger_"+want+"\n") {
+			t.Errorf("no belfry_ledger_%s in the metrics", want)
+		}
+	}
+	view.stats.Ledger.Held++
+	if _, body, _ := ask(t, view, "127.0.0.1", "/metrics"); !strings.Contains(body, "\nbelfry_ledger_balanced 0\n") {
+		t.Error("a sum that is wrong went unnoticed")
+	}
+}
+
 func TestForeignHostAndOtherMethodsAreRefused(t *testing.T) {
 	for _, host := range []string{"evil.example", "192.0.2.1:9469", ""} {
 		if code, _, _ := ask(t, &fakeView{}, host, "/metrics"); code != http.StatusMisdirectedRequest {
