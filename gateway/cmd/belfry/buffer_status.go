@@ -62,9 +62,9 @@ func statusText(s *control.Status) string {
 }
 
 func writing(s *control.Status) string {
-	text := fmt.Sprintf("%s writes a day", grouped(uint64(s.Live.CommitsDay)))
-	if s.Live.BytesDay > 0 {
-		text += fmt.Sprintf(", %s a day", sized(int64(s.Live.BytesDay)))
+	text := grouped(s.Live.Commits) + " writes since the start"
+	if time.Since(s.Live.Since) > time.Hour { // less says little about a day
+		text = fmt.Sprintf("%s writes a day, %s", grouped(uint64(s.Live.CommitsDay)), sized(int64(s.Live.BytesDay)))
 	}
 	if !s.LastCommit.IsZero() {
 		text += fmt.Sprintf("; the last %s ago", lasting(time.Since(s.LastCommit)))
