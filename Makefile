@@ -37,8 +37,8 @@ vuln: ## known vulnerabilities in what is linked
 bench: ## benchmarks of every step, and one run of the whole way through Mosquitto and nats-server
 	scripts/bench
 
-crash: ## kill the gateway at random points under load and compare; COUNT=3 times
-	scripts/crash $(COUNT)
+crash: ## kills, power cuts and failing disks, and mutants that must be noticed (4 minutes; FOR=1h for more; some of it needs root)
+	scripts/crash $(if $(FOR),-for $(FOR)) $(ARGS)
 
 fuzz: ## every fuzz target for FUZZTIME (default 5s)
 	scripts/fuzz $(FUZZTIME)

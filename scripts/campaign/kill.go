@@ -17,7 +17,7 @@ func killSettings(r round) sceneSettings {
 		sensors:     []int{4, 40, 15, 100}[n%4],
 		rate:        200 + r.random.IntN(300),
 		inFlight:    []int{20, 1000, 20, 200}[n%4],
-		window:      []time.Duration{500 * time.Millisecond, 2 * time.Second, time.Second}[n%3],
+		window:      []time.Duration{100 * time.Millisecond, time.Second, 300 * time.Millisecond}[n%3],
 		hold:        []time.Duration{5 * time.Minute, 5 * time.Minute, 0}[n%3],
 		commitDelay: []time.Duration{250 * time.Millisecond, 20 * time.Millisecond}[n/2%2],
 		foreign:     n%2 == 0,

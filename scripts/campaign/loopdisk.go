@@ -44,17 +44,16 @@ func newLoopDisk(dir, options string) (*loopDisk, error) {
 	return d, os.Chmod(d.at, 0o700)
 }
 
+// command runs a program of the system's administrator, whose path may lack the folders of such programs.
 func command(name string, args ...string) error {
-	c := exec.Command(name, args...)
-	c.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin", "LC_ALL=C")
-	if found, err := exec.LookPath(name); err != nil {
-		for _, dir := range []string{"/usr/sbin", "/sbin"} {
-			if found, err = exec.LookPath(filepath.Join(dir, name)); err == nil {
-				c.Path, c.Err = found, nil
-				break
-			}
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		if path := filepath.Join(dir, name); unix.Access(path, unix.X_OK) == nil {
+			name = path
+			break
 		}
 	}
+	c := exec.Command(name, args...)
+	c.Env = append(os.Environ(), "LC_ALL=C")
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}

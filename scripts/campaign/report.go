@@ -36,7 +36,7 @@ const progressEvery = 10 * time.Second
 func (r *report) try(ctx context.Context, p part, count int) error {
 	began := time.Now()
 	r.campaign.tried.Store(0)
-	stop := r.watch(fmt.Sprintf("%s: %%d of %d", p.name, count))
+	stop := r.watch(p.name, count)
 	found, err := p.run(ctx, r.campaign, count)
 	stop()
 	took := time.Since(began)
@@ -56,7 +56,7 @@ func (r *report) try(ctx context.Context, p part, count int) error {
 }
 
 // watch prints how many cases were tried, every now and then until stop is called.
-func (r *report) watch(format string) (stop func()) {
+func (r *report) watch(name string, count int) (stop func()) {
 	ticker, end, done := time.NewTicker(progressEvery), make(chan struct{}), make(chan struct{})
 	go func() { // stop waits for it
 		defer close(done)
@@ -65,7 +65,7 @@ func (r *report) watch(format string) (stop func()) {
 			case <-end:
 				return
 			case <-ticker.C:
-				r.line(format, r.campaign.tried.Load())
+				r.line("%s: %d of %d", name, r.campaign.tried.Load(), count)
 			}
 		}
 	}()

@@ -38,20 +38,19 @@ func (w *weather) run(ctx context.Context, n *natsServer, mayKill bool, random *
 		w.away.Store(true)
 		length := between(random, 50*time.Millisecond, 1200*time.Millisecond)
 		var err error
-		switch random.IntN(3) {
-		case 0: // nobody answers, and what was sent is dealt with later
+		kind := random.IntN(4)
+		if kind%2 == 0 { // nobody answers
 			n.process.signal(syscall.SIGSTOP)
 			_ = pause(ctx, length)
+		}
+		switch {
+		case kind == 0: // and what was sent is dealt with later
 			n.process.signal(syscall.SIGCONT)
-		case 1:
+		case kind == 1 || !mayKill:
 			err = n.process.stop(startLimit)
 			_ = pause(ctx, length)
-		default:
-			if mayKill {
-				n.process.kill()
-			} else {
-				err = n.process.stop(startLimit)
-			}
+		default: // and what was sent is never seen
+			n.process.kill()
 			_ = pause(ctx, length)
 		}
 		if err != nil {
