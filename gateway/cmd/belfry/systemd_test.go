@@ -115,6 +115,7 @@ func (m *manager) waitFor(what string) {
 const watchdog = 600 * time.Millisecond
 
 func TestSystemdHearsThatItIsReadyWhatIsMissingAndTheEnd(t *testing.T) {
+	t.Parallel()
 	broker := gatewaytest.StartMosquitto(t, "")
 	w := newTown(t, broker.Address(), 2, "")
 	w.nats.Stop()
@@ -147,7 +148,8 @@ func TestSystemdHearsThatItIsReadyWhatIsMissingAndTheEnd(t *testing.T) {
 	}
 }
 
-func TestSystemdHearsNothingWhenTheFolderIsInUse(t *testing.T) {
+func TestSystemdHearsNothingWhenTheFolderIsInUse(t *testing.T) { // F48
+	t.Parallel()
 	broker := gatewaytest.StartMosquitto(t, "")
 	w := newTown(t, broker.Address(), 1, "")
 	first := w.start()
