@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	lockTimeout = 2 * time.Second
+	lockTimeout = time.Second
 	lockRetry   = 50 * time.Millisecond
 )
 

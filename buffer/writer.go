@@ -266,6 +266,7 @@ func (b *Buffer) replaceHead() error {
 	if held := (len(b.segments)); held > 0 {
 		e.Number = max(e.Number, b.segments[held-1].Number+1)
 	}
+	b.beat()
 	s, err := createSegment(b.options.Dir, e, b.sizes(), b.state)
 	if err != nil {
 		return err
@@ -321,6 +322,7 @@ func (b *Buffer) rollover() error {
 }
 
 func (b *Buffer) writeManifest() error {
+	b.beat()
 	m := manifest{Format: manifestFormat, Epoch: b.epoch}
 	for _, s := range b.segments {
 		m.Segments = append(m.Segments, s.entry)

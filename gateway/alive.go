@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"belfry/buffer"
 )
 
 // stuckAfter is how long a part may stand still before only a restart can help. A disk may take a minute for an fsync, and
@@ -21,7 +24,11 @@ func (g *Gateway) Stuck() error {
 	if limit == 0 {
 		limit = stuckAfter
 	}
-	if still := time.Since(g.Buffer.Stats().Alive); still > limit {
+	stats := g.Buffer.Stats()
+	if errors.Is(stats.Failing, buffer.ErrLocked) {
+		return stats.Failing // another process took the folder over
+	}
+	if still := time.Since(stats.Alive); still > limit {
 		return stuck("the writer of the buffer", still)
 	}
 	if pulse, ok := g.Sink.(Pulse); ok {
