@@ -276,6 +276,7 @@ func TestSegmentOfANewerVersionIsLeftAlone(t *testing.T) {
 	}
 }
 
+// F43: what a killed process left half made.
 func TestLeftoversOfAKilledProcessAreRemoved(t *testing.T) {
 	o := small(t.TempDir())
 	mustPut(t, open(t, o), one(Normal, "elsewhere"))

@@ -40,6 +40,7 @@ func (f *failing) hook(commit func() error) error {
 	return commit()
 }
 
+// F39: one commit fails, before or after it is on disk.
 func TestFailedCommitIsMadeAgainInANewSegmentFromTheSameState(t *testing.T) {
 	for name, f := range map[string]*failing{"before": {before: 1}, "after": {after: 1}} {
 		t.Run(name, func(t *testing.T) {

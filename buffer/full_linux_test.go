@@ -8,6 +8,7 @@ import (
 	"testing"
 )
 
+// F35: the disk is full, and then it is not.
 func TestFullDiskKeepsWhatIsThereAndRecovers(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to mount a small tmpfs")

@@ -46,6 +46,7 @@ func TestPublishedSegmentsAreDeletedAfterHold(t *testing.T) {
 	}
 }
 
+// F37: the buffer's own limit, giving up the oldest.
 func TestOldestObservationsAreGivenUpFirstAndNamed(t *testing.T) {
 	o := small(t.TempDir())
 	o.MaxSize = 1 << 20
@@ -137,6 +138,7 @@ func TestAlarmsAreGivenUpOnlyBeyondAQuarter(t *testing.T) {
 	}
 }
 
+// F37: the buffer's own limit, leaving new messages where they are.
 func TestFullBufferRefusesWhenAskedToUntilThereIsRoom(t *testing.T) {
 	o := small(t.TempDir())
 	o.MaxSize, o.Refuse, o.Hold = 1<<20, true, time.Hour

@@ -314,10 +314,14 @@ func (b *Buffer) rollover() error {
 		return nil
 	}
 	err := b.replaceHead()
-	if err != nil {
-		b.rolloverFailed = time.Now()
-		b.log.Error("buffer cannot begin a new segment", "err", err)
+	if err == nil {
+		b.rolloverFailed = time.Time{}
+		return nil
 	}
+	if b.rolloverFailed.IsZero() {
+		b.log.Error("buffer cannot begin a new segment; the newest takes what it can", "err", err)
+	}
+	b.rolloverFailed = time.Now()
 	return err
 }
 
