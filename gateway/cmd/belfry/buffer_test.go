@@ -205,6 +205,27 @@ func TestBufferVerifyFindsAGoodBufferGood(t *testing.T) {
 	})
 }
 
+func TestBufferVerifyNamesWhatIsDamaged(t *testing.T) {
+	config, dir := filledTown(t)
+	segments, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	if err != nil || len(segments) != 1 {
+		t.Fatal(segments, err)
+	}
+	data, err := os.ReadFile(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = bytes.ReplaceAll(data, []byte(`{"id":"id1"`), []byte(`{"id":"id9"`)) // in old copies of its page too
+	if err := os.WriteFile(segments[0], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(t, exitFailed, "verify -c "+config, "damaged: "+filepath.Base(segments[0]), "lane normal", "record 2", "3 records")
+	var v control.Verification
+	if err := json.Unmarshal([]byte(says(t, exitFailed, "verify --json --dir "+dir)), &v); err != nil || len(v.Damages) != 1 || v.Damages[0].First != 2 {
+		t.Errorf("got %+v, %v", v, err)
+	}
+}
+
 func TestLookingAtAFolderAloneNeedsNoConfigurationAndChangesNothing(t *testing.T) {
 	_, dir := filledTown(t)
 	before := folderContents(t, dir)

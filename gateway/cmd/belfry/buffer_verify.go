@@ -53,11 +53,14 @@ func damageText(d control.Damage) string {
 	if d.Lane != "" {
 		text += " lane " + d.Lane
 	}
-	if d.Last > 0 {
+	switch {
+	case d.First == d.Last && d.First > 0:
+		text += fmt.Sprintf(" record %d", d.First)
+	case d.Last > 0:
 		text += fmt.Sprintf(" records %d to %d", d.First, d.Last)
 	}
-	if d.Records > 0 {
-		text += fmt.Sprintf(" (%s)", grouped(d.Records))
+	if d.Records > 1 {
+		text += fmt.Sprintf(" (%s of this lane)", grouped(d.Records))
 	}
 	return text + ": " + printable(d.Reason)
 }
