@@ -31,6 +31,7 @@ type question struct {
 	known   uint64                // newest message on the subject that we know of, 0 for none
 	first   buffer.Seq            // oldest record in question
 	ids     map[string]buffer.Seq // of the records in question that are read
+	whole   uint64                // only up to here does one of our records say that those before it are there; 0 for everywhere
 	gets    int                   // requests made
 }
 
@@ -38,7 +39,7 @@ type question struct {
 type answer struct {
 	last   uint64              // its newest message, 0 for none
 	upTo   buffer.Seq          // newest of our own records there; all before it on the subject are there or were rejected
-	single map[buffer.Seq]bool // records that somebody else has published: the same reading by another way
+	single map[buffer.Seq]bool // records that are there without saying anything about those before them
 	seen   uint64              // newest message that holds one of the records in question, 0 for none
 	id     string              // of it
 }
@@ -48,7 +49,7 @@ func (a *answer) saw(m *message) { a.seen, a.id = m.Seq, m.header.Get(jetstream.
 func (f *forwarder) ask(s *subject) {
 	q := &question{
 		nc: f.connection.session.nc, stream: f.options.Stream, buffer: f.buffer, store: f.store,
-		subject: s.name, lane: s.head().record.Lane, known: s.last, first: s.head().record.Seq,
+		subject: s.name, lane: s.head().record.Lane, known: s.last, whole: f.tail.whole, first: s.head().record.Seq,
 		ids: make(map[string]buffer.Seq, s.queue.len()),
 	}
 	for _, it := range s.queue.all() {
@@ -81,7 +82,8 @@ func (f *forwarder) answer(s *subject, q *question, a answer, err error) {
 	}
 	f.pause.answered()
 	if a.last < q.known {
-		f.lookAgain() // what was there is gone
+		f.tail.gone = max(f.tail.gone, q.known)
+		f.lookAgain()
 	}
 	f.tail.saw(a.seen, a.id)
 	s.sure, s.last = true, a.last
@@ -91,13 +93,8 @@ func (f *forwarder) answer(s *subject, q *question, a answer, err error) {
 	if a.upTo > 0 || len(a.single) > 0 {
 		s.conflicts = 0
 	}
+	s.single = a.single
 	f.skipStored(s)
-	for s.queue.len() > 0 && a.single[s.head().record.Seq] {
-		f.resolvedStored.Add(1)
-		f.published.Add(1)
-		f.finish(s.head())
-		f.skipStored(s)
-	}
 	if s.queue.len() > 0 && s.head().sent {
 		f.resolvedMissing.Add(1)
 	}
@@ -129,14 +126,14 @@ func (q *question) ask(ctx context.Context) (answer, error) {
 	if last.Seq == q.known {
 		return a, nil // nothing came after what we know
 	}
-	if seq := q.own(last); seq > 0 {
+	if seq := q.own(last); seq > 0 && !q.torn(last) {
 		if seq >= q.first {
 			a.upTo = seq
 			a.saw(last)
 		}
 		return a, nil
 	}
-	// Somebody else was last: ours may be before it.
+	// Somebody else was last, or one of ours that was published after a loss: more of ours may be before it.
 	return q.walk(ctx, last)
 }
 
@@ -166,6 +163,9 @@ func (q *question) own(m *message) buffer.Seq {
 	return seq
 }
 
+// torn says whether records before a message may be missing though the message is there.
+func (q *question) torn(m *message) bool { return q.whole > 0 && m.Seq > q.whole }
+
 // walk looks at the messages on the subject from the newest that is known to be older than all records in question.
 func (q *question) walk(ctx context.Context, last *message) (answer, error) {
 	a := answer{last: last.Seq, single: map[buffer.Seq]bool{}}
@@ -176,8 +176,12 @@ func (q *question) walk(ctx context.Context, last *message) (answer, error) {
 			a.saw(m)
 		}
 		if seq := q.own(m); seq >= q.first {
-			a.upTo = max(a.upTo, seq)
 			a.saw(m)
+			if q.torn(m) {
+				a.single[seq] = true
+			} else {
+				a.upTo = max(a.upTo, seq)
+			}
 		}
 		a.last = m.Seq
 		m, err = q.get(ctx, getRequest{Seq: m.Seq + 1, NextFor: q.subject})
@@ -199,7 +203,7 @@ func (q *question) back(ctx context.Context, last *message) (*message, error) {
 		if err != nil || m == nil || from <= q.known+1 {
 			return m, err
 		}
-		if seq := q.own(m); seq > 0 && seq < q.first {
+		if seq := q.own(m); seq > 0 && seq < q.first && !q.torn(m) {
 			return m, nil
 		}
 	}

@@ -3,6 +3,7 @@ package forward_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 
 	"belfry/buffer"
@@ -25,23 +26,31 @@ func TestRealBufferIsForwardedOverRestarts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- sink.Run(ctx, b, func(error) {}) }()
+		stop := runSink(t, sink, b)
 		want := uint64(1500)
 		if round == 2 {
 			want = b.Stats().Pending[buffer.Normal]
 		}
 		wait(t, func() bool { return sink.Counters()["published"] >= want }, func() string { return fmt.Sprint(sink.Counters()) })
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
+		stop()
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	onceInOrder(t, js, expected)
+}
+
+// runSink runs a sink on a real buffer until the function that it returns is called.
+func runSink(t testing.TB, sink *forward.NATS, b *buffer.Buffer) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- sink.Run(ctx, b, func(error) {}) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
 }
 
 func appendRecords(t testing.TB, b *buffer.Buffer, expected *memory, round int) {

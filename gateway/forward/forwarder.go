@@ -186,6 +186,9 @@ func (f *forwarder) advance() {
 			}
 		}
 	}
+	if f.tail.again == [2]buffer.Seq{} {
+		f.tail.whole = 0
+	}
 	if f.tail.note(done) {
 		f.store.SetPosition(f.tail.encode())
 	}
@@ -234,6 +237,7 @@ func (f *forwarder) forgetIdle() {
 
 // list puts a subject with waiting records where pump finds it.
 func (f *forwarder) list(s *subject) {
+	f.skipStored(s)
 	if s.queue.len() == 0 {
 		s.state = idle
 		return

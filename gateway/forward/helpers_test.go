@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -20,7 +21,13 @@ import (
 	"belfry/gateway/forward"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // most of them wait
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const deadline = 60 * time.Second
 

@@ -154,7 +154,6 @@ func (f *forwarder) admit(l *lane, record buffer.Record) {
 	s.queue.push(it)
 	switch {
 	case s.state == idle:
-		f.skipStored(s)
 		f.list(s)
 	case s.problem != nil || s.queue.len() > maxAhead:
 		l.leaveOnDisk(it)

@@ -14,20 +14,22 @@ const (
 	lookTimeout     = 8 * time.Second
 	firstStreamWait = 500 * time.Millisecond
 	maxStreamWait   = 15 * time.Second
-	lookPause       = 10 * time.Second // at least, between looks that nothing but a doubt calls for
+	firstDoubtWait  = time.Second // between looks that nothing but doubts call for
+	maxDoubtWait    = 30 * time.Second
 )
 
 // streamState is what the forwarder knows of its stream.
 type streamState struct {
-	prepared bool // looked at since the connection is up; only then is anything published
-	busy     bool
-	wait     time.Duration
-	retryAt  time.Time
-	lookedAt time.Time
-	lookAt   time.Time          // to look again because of a doubt, zero for no doubt
-	skip     context.CancelFunc // gives up asking for the stream's settings
-	problem  error              // why it is not prepared
-	told     string             // findings that are in the log already
+	prepared  bool // looked at since the connection is up; only then is anything published
+	busy      bool
+	wait      time.Duration
+	retryAt   time.Time
+	lookAt    time.Time // to look again because of a doubt, zero for no doubt
+	doubtWait time.Duration
+	doubtAt   time.Time          // before that, a doubt has to wait
+	skip      context.CancelFunc // gives up asking for the stream's settings
+	problem   error              // why it is not prepared
+	told      string             // findings that are in the log already
 }
 
 // doubt looks at the stream again after a refusal that says it may be gone.
@@ -45,7 +47,20 @@ func (s *streamState) skipLook() {
 
 // lookAgain has the stream compared with what it acknowledged, since something in an answer says that it may be another
 // than it was. A connection does not break when its server only carries the stream of another.
-func (f *forwarder) lookAgain() { f.stream.lookAt = f.stream.lookedAt.Add(lookPause) }
+// Nothing is published until it was looked at; doubts that come to nothing have to wait, longer each time.
+func (f *forwarder) lookAgain() {
+	s := &f.stream
+	if f.now.Before(s.doubtAt) {
+		s.lookAt = s.doubtAt
+		return
+	}
+	if f.now.Sub(s.doubtAt) > maxDoubtWait {
+		s.doubtWait = 0
+	}
+	s.prepared = false
+	s.doubtWait = min(max(2*s.doubtWait, firstDoubtWait), maxDoubtWait)
+	s.doubtAt = f.now.Add(s.doubtWait)
+}
 
 // sight is what one look at the stream has shown.
 type sight struct {
@@ -58,7 +73,7 @@ type sight struct {
 func (f *forwarder) prepare() {
 	s := &f.stream
 	if s.prepared && !s.lookAt.IsZero() && !s.lookAt.After(f.now) {
-		s.prepared = false
+		f.lookAgain()
 	}
 	if !f.connection.up || s.prepared || s.busy || s.retryAt.After(f.now) || f.tail.rewind {
 		return
@@ -93,7 +108,7 @@ func (f *forwarder) looked(up int, seen sight) {
 	if !f.connection.up || f.connection.ups != up {
 		return
 	}
-	s.busy, s.lookedAt = false, f.now
+	s.busy = false
 	if seen.err != nil {
 		f.notPrepared(f.options.streamProblem(seen.err))
 		if f.connection.session.deniedAsk != nil {

@@ -15,6 +15,8 @@ type position struct {
 	created int64 // when the stream was made, nanoseconds; 0 when nobody said
 	// again is where the records begin that are being looked at again after a loss, by lane; 0 when none are.
 	again [2]buffer.Seq
+	// whole is the stream's end when that began: a record of ours behind it says nothing about those before it.
+	whole uint64
 	// points are checkpoints, oldest first. Their distances from the newest grow like powers, so that the search for the
 	// last one that the stream still has takes few questions, and few records lie between it and the loss.
 	points []checkpoint
@@ -32,7 +34,7 @@ const (
 	spread     = 16 // how many times farther from the newest the second next point may be
 	positionV1 = 1
 	pointSize  = 32
-	headSize   = 1 + 8 + 16 + 1
+	headSize   = 1 + 8 + 16 + 8 + 1
 )
 
 func hashID(id string) uint64 {
@@ -60,7 +62,7 @@ func (p *position) add(c checkpoint) {
 	}
 }
 
-// encode writes a version, created, again and the points, all numbers big-endian.
+// encode writes a version, created, again, whole and the points, all numbers big-endian.
 func (p *position) encode() []byte {
 	b := make([]byte, 0, headSize+pointSize*len(p.points))
 	b = append(b, positionV1)
@@ -68,6 +70,7 @@ func (p *position) encode() []byte {
 	for _, seq := range p.again {
 		b = binary.BigEndian.AppendUint64(b, uint64(seq))
 	}
+	b = binary.BigEndian.AppendUint64(b, p.whole)
 	b = append(b, byte(len(p.points)))
 	for _, c := range p.points {
 		b = binary.BigEndian.AppendUint64(b, c.seq)
@@ -90,6 +93,7 @@ func parsePosition(b []byte) (p position, ok bool) {
 	number := func(at int) uint64 { return binary.BigEndian.Uint64(b[at:]) }
 	p.created = int64(number(1))
 	p.again = [2]buffer.Seq{buffer.Seq(number(9)), buffer.Seq(number(17))}
+	p.whole = number(25)
 	for i := range count {
 		at := headSize + i*pointSize
 		p.points = append(p.points, checkpoint{

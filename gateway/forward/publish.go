@@ -252,7 +252,7 @@ func (f *forwarder) doubtFlights() {
 
 // skipStored finishes the records at the head that the stream was seen to hold.
 func (f *forwarder) skipStored(s *subject) {
-	for s.queue.len() > 0 && s.head().record.Seq <= s.upTo && s.head().record.Lane == s.upToLane {
+	for s.queue.len() > 0 && (s.head().record.Seq <= s.upTo && s.head().record.Lane == s.upToLane || s.single[s.head().record.Seq]) {
 		f.resolvedStored.Add(1)
 		f.published.Add(1)
 		f.finish(s.head())

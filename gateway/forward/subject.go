@@ -22,6 +22,7 @@ type subject struct {
 	// upTo is the newest of our own records that the stream was seen to hold, in lane upToLane.
 	upTo     buffer.Seq
 	upToLane buffer.Lane
+	single   map[buffer.Seq]bool // records that it was seen to hold, whatever is before them
 
 	conflicts    int   // publishes refused in a row because last was not the last
 	problem      error // why the subject alone is refused, nil when it is not

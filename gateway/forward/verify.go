@@ -19,6 +19,7 @@ type tail struct {
 
 	rewind      bool          // go back to the records behind these marks, once nothing is under way
 	back        [2]buffer.Seq // the marks
+	gone        uint64        // message that was known and is there no more, 0 for none
 	toldRemoved uint64        // checkpoint whose absence was reported
 }
 
@@ -147,10 +148,14 @@ func (f *forwarder) verify(info *jetstream.StreamInfo, r comparison) {
 		t.changed = t.changed || t.created != created
 		t.created = created
 	}
+	regressed := t.regressed
 	t.regressed = false
+	removed := max(r.removed, t.gone)
+	t.gone = 0
 	switch {
 	case r.lost:
 		f.lost.Add(1)
+		f.stream.doubtWait = 0
 		f.log.Warn("the stream lost its newest messages; what is held here is sent again", "stream", f.options.Stream,
 			"acknowledged", t.highest, "whole", t.pointAt(r.base).seq)
 		f.rewindTo(t.pointAt(r.base).marks)
@@ -158,14 +163,27 @@ func (f *forwarder) verify(info *jetstream.StreamInfo, r comparison) {
 			t.points = []checkpoint{{}}
 		}
 		t.cutTo(max(r.base, 0))
-	case r.removed > t.toldRemoved:
+		t.whole = t.highest
+		if info != nil && !regressed { // we have published nothing since the loss
+			t.whole = info.State.LastSeq
+		}
+	case removed > t.toldRemoved && keepsAll(info):
 		f.removed.Add(1)
-		t.toldRemoved = r.removed
-		f.log.Warn("messages that the stream had acknowledged were purged, deleted or have expired; they are not sent again",
-			"stream", f.options.Stream, "message", r.removed)
+		t.toldRemoved = removed
+		f.log.Warn("messages that the stream had acknowledged were purged or deleted; they are not sent again",
+			"stream", f.options.Stream, "message", removed)
 	default:
 		f.verified.Add(1)
 	}
+}
+
+// keepsAll says whether a message that is gone was taken out by somebody, since the stream itself removes none.
+func keepsAll(info *jetstream.StreamInfo) bool {
+	if info == nil {
+		return true
+	}
+	c := info.Config
+	return c.Retention == jetstream.LimitsPolicy && c.MaxAge == 0 && c.Discard == jetstream.DiscardNew
 }
 
 func (t *tail) pointAt(i int) checkpoint {
@@ -178,6 +196,7 @@ func (t *tail) pointAt(i int) checkpoint {
 // streamRecreated begins anew with a stream that is another than before.
 func (f *forwarder) streamRecreated(created int64) {
 	f.recreated.Add(1)
+	f.stream.doubtWait = 0
 	f.log.Warn("the stream was made anew; what it had before is not sent again", "stream", f.options.Stream)
 	var done [2]buffer.Seq
 	for i := range f.lanes {
@@ -187,7 +206,7 @@ func (f *forwarder) streamRecreated(created int64) {
 	if t.rewind || t.again != [2]buffer.Seq{} { // what was looked for in the stream before
 		f.rewindTo(done)
 	}
-	t.created, t.points = created, []checkpoint{{marks: done}}
+	t.created, t.whole, t.gone, t.points = created, 0, 0, []checkpoint{{marks: done}}
 	t.cutTo(0)
 	for _, s := range f.subjects {
 		s.sure = false
