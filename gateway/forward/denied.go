@@ -10,14 +10,14 @@ import (
 type patience struct {
 	after time.Duration // of nothing but refusals
 	tries int           // at least
+	again time.Duration // between tries, at most
 }
 
-var defaultPatience = patience{after: time.Hour, tries: 20}
+const deniedWait = time.Second
 
-const (
-	deniedWait    = time.Second
-	maxDeniedWait = 30 * time.Second
-)
+func defaultPatience() patience {
+	return patience{after: time.Hour, tries: 20, again: 30 * time.Second}
+}
 
 // deny deals with a subject that the server does not let us publish on.
 func (f *forwarder) deny(name string, problem error) {
@@ -42,11 +42,11 @@ func (f *forwarder) refuse(s *subject, problem error) {
 		if !s.givenUp {
 			f.log.Warn("a subject was refused for too long; its records go to quarantine until it is allowed", "subject", s.name, "err", problem)
 		}
-		s.givenUp, s.tryAt = true, f.now.Add(jitter(maxDeniedWait))
+		s.givenUp, s.tryAt = true, f.now.Add(jitter(f.patience.again))
 		f.giveUpHead(s)
 		return
 	}
-	f.park(s, deniedWait, maxDeniedWait, problem)
+	f.park(s, min(deniedWait, f.patience.again), f.patience.again, problem)
 	for _, it := range s.queue.all() {
 		if it.record.Data != nil {
 			f.lanes[it.record.Lane].leaveOnDisk(it)
@@ -58,7 +58,7 @@ func (f *forwarder) outOfPatience(s *subject) bool {
 	return s.givenUp || s.refusals >= f.patience.tries && f.now.Sub(s.refusedSince) >= f.patience.after
 }
 
-// giveUpHead puts the subject's next record into quarantine. One is tried every half minute all the same.
+// giveUpHead puts the subject's next record into quarantine. One is tried now and then all the same.
 func (f *forwarder) giveUpHead(s *subject) {
 	it := s.head()
 	switch there, err := f.fetch(it); {

@@ -3,8 +3,8 @@ package forward
 import "time"
 
 // SetPatience makes a refused subject go to quarantine sooner than after an hour.
-func (n *NATS) SetPatience(after time.Duration, tries int) {
-	n.patience = patience{after: after, tries: tries}
+func (n *NATS) SetPatience(after time.Duration, tries int, again time.Duration) {
+	n.patience = patience{after: after, tries: tries, again: again}
 }
 
 // SetReconnect sets the delay between two tries to connect.

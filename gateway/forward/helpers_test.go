@@ -104,10 +104,16 @@ type runner struct {
 
 func start(t testing.TB, o forward.Options, m *memory) *runner {
 	t.Helper()
+	return startWith(t, o, m, func(*forward.NATS) {})
+}
+
+func startWith(t testing.TB, o forward.Options, m *memory, change func(*forward.NATS)) *runner {
+	t.Helper()
 	sink, err := forward.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(sink)
 	r := &runner{t: t, sink: sink}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

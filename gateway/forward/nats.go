@@ -43,7 +43,7 @@ func New(o Options) (*NATS, error) {
 	o = o.withDefaults()
 	return &NATS{
 		options: o, born: time.Now(), buffer: bufferName(o.ClientName), log: o.Log,
-		patience: defaultPatience, reconnect: reconnectDelay,
+		patience: defaultPatience(), reconnect: reconnectDelay,
 	}, nil
 }
 

@@ -17,6 +17,9 @@ type proxy struct {
 
 	swallowInfo atomic.Bool // answers about the stream are dropped
 	swallowed   atomic.Int32
+	swallowAcks atomic.Bool  // acknowledgements of publishes are dropped
+	refuse      atomic.Bool  // new connections are closed at once
+	accepted    atomic.Int32 // connections ever, those that were refused too
 	group       sync.WaitGroup
 
 	mu    sync.Mutex    // guards what follows
@@ -51,6 +54,10 @@ func (p *proxy) accept() {
 		client, err := p.listener.Accept()
 		if err != nil {
 			return
+		}
+		if p.accepted.Add(1); p.refuse.Load() {
+			client.Close()
+			continue
 		}
 		server, err := net.Dial("tcp", p.server)
 		if err != nil {
@@ -94,6 +101,9 @@ func (p *proxy) down(client, server net.Conn) {
 		n, err := server.Read(b)
 		if n > 0 && p.swallowInfo.Load() && bytes.Contains(b[:n], []byte("stream_info_response")) {
 			p.swallowed.Add(1)
+			continue
+		}
+		if n > 0 && p.swallowAcks.Load() && bytes.Contains(b[:n], []byte(`{"stream":"TOWN"`)) {
 			continue
 		}
 		if n > 0 && p.swallow.Load() {
