@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"belfry/buffer"
@@ -37,6 +38,10 @@ type Uplink struct {
 	// Facts are remembered with the sensor and not published: "joined" = time, ...
 	Facts map[string]string
 }
+
+// ErrContested is what a Run ends with when somebody else seems to take its place again and again. The pause before the
+// next grows then however long it ran, so that two of them do not chase each other.
+var ErrContested = errors.New("another client may make use")
 
 // Emit hands uplinks over, in order. done is called once, when all of them are held on disk, as events or in
 // quarantine (nil), or when that failed; only then, and only after nil, may a source acknowledge them. done must not

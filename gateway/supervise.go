@@ -27,7 +27,7 @@ func (g *Gateway) supervise(ctx context.Context, t task) {
 			err = errEnded(t.name)
 		}
 		g.health.set(t.name, err)
-		if time.Since(started) > steadyAfter {
+		if time.Since(started) > steadyAfter && !errors.Is(err, ErrContested) {
 			pause = minBackOff
 		}
 		select {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -60,6 +61,26 @@ func TestPauseStartsAgainAfterASteadyRun(t *testing.T) {
 			ended = time.Now()
 			return errors.New("lost")
 		}})
+	})
+}
+
+// F20: two clients with one id would take over from each other for ever.
+func TestPauseGrowsWhileAPlaceIsContested(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newQuietGateway()
+		ctx, cancel := context.WithCancel(t.Context())
+		runs := 0
+		began := time.Now()
+		g.supervise(ctx, task{"source a", func(context.Context) error {
+			if runs++; runs == 12 {
+				cancel()
+			}
+			time.Sleep(steadyAfter + time.Second)
+			return fmt.Errorf("lost: %w", ErrContested)
+		}})
+		if took := time.Since(began); took < 5*time.Minute {
+			t.Errorf("12 runs in %v, want them to get rare", took)
+		}
 	})
 }
 

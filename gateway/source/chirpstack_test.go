@@ -65,6 +65,7 @@ func readEvent(s *chirpStack, topic string, payload []byte) *gateway.Uplink {
 	return uplink
 }
 
+// F23: ChirpStack may change from JSON to protobuf from one message to the next.
 func TestUplinkEventIsReadInBothForms(t *testing.T) {
 	text := []byte(UplinkJSON("0a1b2c3d4e5f"))
 	want := &gateway.Uplink{
@@ -154,6 +155,7 @@ func TestEventsBecomeUplinks(t *testing.T) {
 	}
 }
 
+// F22, F23: another device in the topic than in the event, and forms that are not read, go to quarantine with the reason.
 func TestEventsThatCannotBeTrustedAreFaults(t *testing.T) {
 	up := func(fields string) string { return `{"deduplicationId":"d",` + ofDevice + `,"fPort":1,` + fields + `}` }
 	for _, c := range []struct{ name, text, want string }{
@@ -210,6 +212,7 @@ func TestAFaultShowsNoValue(t *testing.T) {
 	}
 }
 
+// F23: a newer ChirpStack adds fields.
 func TestUnknownFieldsMayBeAnything(t *testing.T) {
 	text := `{"new":{"devEui":1},"new":null,"deduplicationId":"d",` + ofDevice + `,"fPort":1,"data":"AQ==","object":{"data":7,"fPort":"x"},"relayRxInfo":null,"rxInfo":null}`
 	if got := readEvent(testChirpStack(t), testTopic+"up", []byte(text)); got == nil || got.Fault != nil {

@@ -42,6 +42,7 @@ func writeSecret(t *testing.T, name, content string) string {
 	return path
 }
 
+// F24: expired, not valid yet (a clock in 1970), of an unknown authority, for another name.
 func TestCertificatesThatAreNotInOrderAreRefused(t *testing.T) {
 	authority, other := gatewaytest.NewAuthority(t, "ca"), gatewaytest.NewAuthority(t, "other")
 	yesterday := time.Now().Add(-24 * time.Hour)

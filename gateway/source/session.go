@@ -21,8 +21,9 @@ const (
 	handOverTimeout = 500 * time.Millisecond // how long the library may take to accept a SUBSCRIBE
 	settleTimeout   = 400 * time.Millisecond // how long the end of a run may wait for what was handed over
 	closeTimeout    = 200 * time.Millisecond // how long the broker may take to close the connection after our farewell
-	shortLife       = 5 * time.Second        // a connection that the broker ends sooner is suspicious
-	maxShortLives   = 3
+	endingsTogether = time.Minute            // so many connections that the broker ended in this time are suspicious
+	maxEndings      = 3
+	uncontested     = 5 * time.Minute // a connection that lasted so long is ours alone
 )
 
 var errQueueFull = errors.New("more came in than could be stored")
@@ -98,18 +99,27 @@ func (s *session) lost(reason error) {
 	if cause := s.guard.failure(); cause != nil {
 		reason = cause
 	}
-	lived := time.Since(s.connected)
-	if lived >= shortLife || !endedByBroker(reason) {
-		s.shortLives = 0
-	} else {
-		s.shortLives++
-	}
 	err := fmt.Errorf("connection lost: %w", shorten(reason))
-	if s.shortLives >= maxShortLives {
-		err = fmt.Errorf("connection lost %d times within %s of connecting: %w (another client may use client_id %q)",
-			s.shortLives, shortLife, shorten(reason), s.options.ClientID)
+	if endedByBroker(reason) && s.endings.often(s.connected, time.Now()) {
+		err = fmt.Errorf("connection lost %d times within %s: %w (%w of client_id %q: give each its own; or the broker does not stay up)",
+			maxEndings, endingsTogether, shorten(reason), gateway.ErrContested, s.options.ClientID)
 	}
 	s.end(s.serverError(err))
+}
+
+// endings are the times at which the broker ended connections.
+type endings struct {
+	last      [maxEndings]time.Time
+	contested bool
+}
+
+// often notes one more, and says whether they are too many. Once they are, a connection must last to end that.
+func (e *endings) often(since, now time.Time) bool {
+	copy(e.last[:], e.last[1:])
+	e.last[maxEndings-1] = now
+	many := !e.last[0].IsZero() && now.Sub(e.last[0]) < endingsTogether
+	e.contested = many || e.contested && now.Sub(since) < uncontested
+	return e.contested
 }
 
 // forward hands over batches until ctx is done or the queue overflowed and is empty.

@@ -30,9 +30,9 @@ type subscriber struct {
 	counts                                                      counters
 	received, bytes, droppedQoS0, acked, repeats, connects, cut *atomic.Uint64
 
-	shortLives int // connections in a row that the broker ended soon; only Run touches it
-	ids        *packetIDs
-	probed     bool // the broker was offered a wrong password; only Run touches it
+	endings endings // only the library's goroutine of the current connection touches it
+	ids     *packetIDs
+	probed  bool // the broker was offered a wrong password; only Run touches it
 }
 
 var _ gateway.Source = (*subscriber)(nil)
