@@ -266,7 +266,7 @@ func (b *Buffer) openNewest() (lost []lostSegment, err error) {
 		if err == nil && s.size == 0 {
 			err = fmt.Errorf("%w: missing or empty", ErrCorrupt)
 		}
-		if s.writing = i == last && !s.Closed && !b.options.ReadOnly; err == nil && i >= last-1 {
+		if s.writing = i == last && !s.Closed && !b.options.ReadOnly; err == nil && (i >= last-1 || b.options.Safe) {
 			err = s.reopen()
 		}
 		switch {
@@ -281,6 +281,9 @@ func (b *Buffer) openNewest() (lost []lostSegment, err error) {
 			continue
 		case s.writing:
 			b.head = s
+		}
+		if i < last-1 {
+			s.closeIdle() // opened only to be checked
 		}
 		kept = append(kept, s)
 	}
