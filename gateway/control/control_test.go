@@ -374,6 +374,33 @@ func TestBadRequestsAreRefusedWithASentence(t *testing.T) {
 	}
 }
 
+func TestQuestionOverWhichTheProgramStumblesIsAnswered(t *testing.T) {
+	dir := t.TempDir()
+	b := store(t, dir)
+	put(t, b, buffer.Quarantine, rejected(1))
+	broken := retrier(t, b)
+	broken.Normaliser = nil
+	s := NewServer(&Folder{Dir: dir, Store: b, Retrier: broken}, "v1")
+	ctx, cancel := context.WithCancel(t.Context())
+	up, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- s.Run(ctx, func(error) { close(up) }) }()
+	<-up
+	client, err := Dial(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Retry(t.Context(), []buffer.Seq{1}, false); err == nil || !strings.Contains(err.Error(), "fault in this program") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := client.Status(t.Context()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestGatewayThatStopsEndsTheConversation(t *testing.T) {
 	dir := t.TempDir()
 	b := store(t, dir)

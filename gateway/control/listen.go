@@ -43,9 +43,7 @@ func listen(ctx context.Context, dir string) (net.Listener, error) {
 	}
 	defer release()
 	// On Linux a socket file gets the mode of the socket: it is never there with another.
-	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		return raw.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), socketMode) })
-	}}
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error { return raw.Control(restrict) }}
 	listener, err := config.Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, err

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"os"
 	"sync"
 	"time"
 
 	"belfry/buffer"
+	"belfry/gateway"
 )
 
 const (
@@ -42,7 +45,7 @@ func (s *Server) Run(ctx context.Context, ready func(error)) error {
 	}
 	server := &http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: 8 << 10,
+		MaxHeaderBytes: 8 << 10, ErrorLog: log.New(io.Discard, "", 0), // who asks is told
 	}
 	stopped := context.AfterFunc(ctx, func() { server.Close() })
 	defer stopped()
@@ -111,7 +114,7 @@ func (s *Server) answer(f func(*http.Request) (any, error)) http.Handler {
 		s.running.Add(1)
 		defer s.running.Done()
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
-		switch body, err := f(r); {
+		switch body, err := guarded(f, r); {
 		case errors.Is(err, errRequest):
 			send(w, http.StatusBadRequest, problem{err.Error()})
 		case err != nil:
@@ -120,6 +123,16 @@ func (s *Server) answer(f func(*http.Request) (any, error)) http.Handler {
 			send(w, http.StatusOK, body)
 		}
 	})
+}
+
+// guarded turns a panic into an error: a question must not end what it is about.
+func guarded(f func(*http.Request) (any, error), r *http.Request) (body any, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			body, err = nil, gateway.NewFault(cause)
+		}
+	}()
+	return f(r)
 }
 
 func send(w http.ResponseWriter, code int, body any) {
