@@ -41,7 +41,9 @@ func boxRound(ctx context.Context, r round) (found result, err error) {
 		if r.random.IntN(2) == 0 { // what it acknowledges from now on is not on a disk
 			_ = pause(ctx, between(r.random, 0, 100*time.Millisecond))
 		}
-		s.killGateway(&found)
+		if err := s.killAfterCut(&found); err != nil {
+			return found, err
+		}
 		if err := disk.restore(); err != nil {
 			return found, err
 		}

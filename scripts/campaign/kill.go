@@ -10,9 +10,9 @@ func init() {
 		run: rounds{name: "kill", size: 50, workers: 2, run: killRound}.do})
 }
 
-// killSettings vary with the round's number, so that each of the values is met in a short campaign too.
+// killSettings vary from round to round and from seed to seed, so that each of the values is met in a short campaign too.
 func killSettings(r round) sceneSettings {
-	n := r.number
+	n := r.number + int(r.campaign.seed%1000)
 	return sceneSettings{
 		sensors:     []int{4, 40, 15, 100}[n%4],
 		rate:        200 + r.random.IntN(300),

@@ -76,6 +76,9 @@ func (o rounds) one(ctx context.Context, c *campaign, number, cases int) (result
 		campaign: c, name: fmt.Sprintf("%s, seed %d, round %d", o.name, c.seed, number), number: number, dir: dir, cases: cases,
 		random: rand.New(rand.NewPCG(c.seed, uint64(number))),
 	})
+	if err != nil {
+		found.cases = 0 // nobody has looked at what came of them
+	}
 	switch {
 	case found.faults() > 0:
 		found.details = append(found.details, "its folder is "+dir)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // scene is a town at work: sensors that send to a broker, the gateway under test, and NATS. Parts do something to one of
@@ -120,6 +123,23 @@ func (s *scene) killGateway(r *result) {
 	if !s.gateway.kill() {
 		r.find(&r.unexplained, "%s: the gateway ended by itself after %v: %s", s.name, time.Since(s.gateway.started).Round(time.Millisecond), s.gateway.command.ProcessState)
 	}
+}
+
+// killAfterCut does the same where the disk has failed before: a gateway that was about to start may have said so and ended.
+func (s *scene) killAfterCut(r *result) error {
+	if s.gateway.running() || s.gateway.command.ProcessState.ExitCode() != 1 {
+		s.killGateway(r)
+		return nil
+	}
+	log, err := os.ReadFile(s.inDir("belfry.log"))
+	if err != nil {
+		return err
+	}
+	last := log[bytes.LastIndex(log, []byte("\nbelfry: "))+1:]
+	if bytes.Contains(last, []byte("\ntime=")) || !bytes.Contains(last, []byte(unix.EIO.Error())) {
+		s.killGateway(r)
+	}
+	return nil
 }
 
 // stopGateway tells the gateway to stop, once it is up.

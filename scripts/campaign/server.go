@@ -22,7 +22,7 @@ func serverSettings(r round) sceneSettings {
 	s := killSettings(r)
 	s.hold = 5 * time.Minute
 	s.rate *= 2
-	if r.number%2 == 1 {
+	if r.random.IntN(2) == 0 {
 		s.window = 2 * time.Minute
 	}
 	return s
