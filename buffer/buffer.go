@@ -75,8 +75,8 @@ type Options struct {
 	// transaction that gives them up. May be nil.
 	Expired func(records []Record, reason string) [][]byte
 
-	// Safe opens a folder of which something may be what made the process end again and again: every segment is checked
-	// completely, and what is not as it should be is treated as damaged, however harmless it looks.
+	// Safe is for a folder of which something may be what made the process end again and again: every segment is opened
+	// and checked at the start, not only when it is read, and what is not as it should be is treated as damaged.
 	Safe bool
 
 	// Died is called in place of a panic on the writer's goroutine, with its value. It must end the process: nothing is
