@@ -44,7 +44,8 @@ func (b *Buffer) toVerify() (segments []*verification, missing []entry) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, s := range b.segments {
-		segments = append(segments, &verification{segment: s, entry: s.entry, newer: s.newer})
+		e := entry{First: s.First, Starts: s.Starts, Last: s.Last, Ends: s.Ends} // the rest is the writer's
+		segments = append(segments, &verification{segment: s, entry: e, newer: s.newer})
 	}
 	if !b.options.ReadOnly {
 		return segments, nil // what was missing at the start is accounted for
