@@ -42,6 +42,14 @@ type Record struct {
 	Data []byte
 }
 
+// Range is a run of numbers of one lane whose records are lost. Records says how many they are: all numbers from First
+// to Last, unless some of them belong to other lanes; 0 when that cannot be known.
+type Range struct {
+	Lane        Lane
+	First, Last Seq
+	Records     uint64
+}
+
 // Mark recognises a repeat: the buffer remembers the marks of the newest records (at least the last
 // RecentMarks of them that are in the last two segments), over restarts too, since the mark is part of the record.
 // Its first 8 bytes are a place, where the transport has one message at a time (an MQTT packet id): of a place only the
@@ -75,6 +83,10 @@ type Options struct {
 	// transaction that gives them up. May be nil.
 	Expired func(records []Record, reason string) [][]byte
 
+	// Lost is the same for records that damage has cost, and what was damaged. Records of Urgent and Normal are named
+	// when a reader gets to where they should be. May be nil.
+	Lost func(lost []Range, cause string) [][]byte
+
 	// Safe is for a folder of which something may be what made the process end again and again: every segment is opened
 	// and checked at the start, not only when it is read, and what is not as it should be is treated as damaged.
 	Safe bool
@@ -82,6 +94,8 @@ type Options struct {
 	// Died is called in place of a panic on the writer's goroutine, with its value. It must end the process: nothing is
 	// written any more, and what was acknowledged is on disk. nil lets the panic go on.
 	Died func(cause any)
+
+	format int // for tests: the newest format of segments that is understood
 }
 
 // Group is what one message leaves behind: all of it is committed in one transaction, or nothing.
@@ -126,4 +140,6 @@ type Stats struct {
 	LastCommit       time.Time
 	Alive            time.Time // when the writer last turned or committed, which it does each second unless a commit takes longer
 	Failing          error     // why the last commit failed, nil when it did not
+	SetAside         int       // damaged files that were renamed and are kept for people; not part of Bytes
+	SetAsideBytes    int64
 }

@@ -19,6 +19,7 @@ func createSegment(dir string, e entry, s sizes, state map[string][]byte) (*segm
 	if _, err := rand.Read(seg.uuid[:]); err != nil {
 		return nil, err
 	}
+	seg.UUID = seg.uuid
 	name := seg.path + temporary
 	err := seg.initialise(name, state)
 	if err == nil {
@@ -28,6 +29,7 @@ func createSegment(dir string, e entry, s sizes, state map[string][]byte) (*segm
 		err = syncDir(dir)
 	}
 	if err == nil {
+		seg.fresh = true
 		err = seg.open()
 	}
 	if err == nil {
@@ -64,16 +66,7 @@ func (s *segment) initialise(name string, state map[string][]byte) error {
 }
 
 func (s *segment) writeHead(tx *bolt.Tx, state map[string][]byte) error {
-	for _, name := range bucketNames {
-		if _, err := tx.CreateBucket(name); err != nil {
-			return err
-		}
-	}
-	value, err := json.Marshal(meta{Format: segmentFormat, UUID: s.uuid, entry: s.entry})
-	if err != nil {
-		return err
-	}
-	if err := tx.Bucket(bucketNames[bucketMeta]).Put(keyMeta, value); err != nil {
+	if err := putHead(tx, meta{Format: segmentFormat, UUID: s.uuid, entry: s.entry}); err != nil {
 		return err
 	}
 	bucket := tx.Bucket(bucketNames[bucketSnapshot])
@@ -88,4 +81,19 @@ func (s *segment) writeHead(tx *bolt.Tx, state map[string][]byte) error {
 		return err
 	}
 	return put(nil) // an empty piece shows that nothing is missing
+}
+
+// putHead makes the buckets and stores the meta and its checksum.
+func putHead(tx *bolt.Tx, m meta) error {
+	for _, name := range bucketNames {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	value, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	bucket := tx.Bucket(bucketNames[bucketMeta])
+	return errors.Join(bucket.Put(keyMeta, value), bucket.Put(keyMetaSum, metaSum(value)))
 }

@@ -3,12 +3,14 @@ package buffer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -52,6 +54,24 @@ func files(t *testing.T, dir, pattern string) []string {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// drained is read for a buffer in which readers may find damage: they wait until it is repaired.
+func drained(t testing.TB, b *Buffer, lane Lane, from Seq) (all []Record) {
+	t.Helper()
+	for {
+		found := read(t, b, lane, from)
+		if all = append(all, found...); len(found) > 0 {
+			from = found[len(found)-1].Seq + 1
+		}
+		b.mu.RLock()
+		broken := slices.ContainsFunc(b.segments, func(s *segment) bool { return s.broken != nil })
+		b.mu.RUnlock()
+		if !broken && len(read(t, b, lane, from)) == 0 {
+			return all
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func TestDamagedRecordGoesToQuarantineAndItsNeighboursSurvive(t *testing.T) {
@@ -110,7 +130,7 @@ func TestLostSegmentIsPutAsideAndTheRestGoesOn(t *testing.T) {
 					t.Fatal(err)
 				}
 				b := open(t, o)
-				left := read(t, b, Normal, 0)
+				left := drained(t, b, Normal, 0)
 				if len(left) >= len(all) && at < 3 || len(left) == 0 {
 					t.Errorf("%d of %d records left", len(left), len(all))
 				}
@@ -118,12 +138,13 @@ func TestLostSegmentIsPutAsideAndTheRestGoesOn(t *testing.T) {
 				if got := b.Stats(); got.LastSeq <= before.LastSeq {
 					t.Errorf("number %d was used again (%d before)", got.LastSeq, before.LastSeq)
 				}
-				last := read(t, b, Normal, 0)
+				last := drained(t, b, Normal, 0)
+				drained(t, b, Urgent, 0)
 				b.Published(Normal, last[len(last)-1].Seq)
 				b.Published(Urgent, last[len(last)-1].Seq)
 				eventually(t, "marks", func() bool { return b.Stats().Pending == [2]uint64{} })
 				s := b.Stats()
-				if s.Damaged == 0 || at < 3 && s.Published+s.Damaged != s.Appended {
+				if s.Damaged == 0 || at < 3 && s.Published+s.Ledger.Lost != s.Appended {
 					t.Errorf("ledger does not balance: %+v", s)
 				}
 				if bad := files(t, o.Dir, "*.bad"); len(bad) != 1 && name != "missing" {
@@ -164,8 +185,9 @@ func TestDamagedPagesCostOnlyWhatIsOnThem(t *testing.T) {
 		other := o
 		other.Dir = copied
 		b := open(t, other)
-		left := read(t, b, Normal, 0)
+		left := drained(t, b, Normal, 0)
 		lost := len(all) - len(left)
+		drained(t, b, Urgent, 0)
 		eventually(t, "ledger", func() bool {
 			b.Published(Normal, b.Stats().LastSeq)
 			b.Published(Urgent, b.Stats().LastSeq)
@@ -173,7 +195,7 @@ func TestDamagedPagesCostOnlyWhatIsOnThem(t *testing.T) {
 			return b.Stats().Pending == [2]uint64{}
 		})
 		s := b.Stats()
-		if lost > 150 || uint64(lost) > s.Damaged || s.Published+s.Damaged < s.Appended {
+		if lost > 10 || uint64(lost) > s.Ledger.Lost || s.Published+s.Ledger.Lost != s.Appended {
 			t.Errorf("page %d: %d records lost, stats %+v", page, lost, s)
 		}
 		closeBuffer(t, b)
@@ -251,7 +273,7 @@ func TestSegmentOfANewerVersionIsLeftAlone(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return bucket.Put(keyMeta, value)
+		return errors.Join(bucket.Put(keyMeta, value), bucket.Put(keyMetaSum, metaSum(value)))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,10 @@ import (
 	"strings"
 )
 
-const temporary = ".tmp"
+const (
+	temporary   = ".tmp"
+	suffixAside = ".bad" // of damaged files that are kept
+)
 
 // syncDir makes the names in a folder durable.
 func syncDir(dir string) error {
@@ -49,9 +52,9 @@ var errInDoubt = errors.New("not known to be on disk")
 // putAside renames a suspect file so that it is neither used nor lost, and returns its new name. No file is no error.
 func putAside(path string) (string, error) {
 	for i := 0; ; i++ {
-		name := path + ".bad"
+		name := path + suffixAside
 		if i > 0 {
-			name = fmt.Sprintf("%s.%d.bad", path, i)
+			name = fmt.Sprintf("%s.%d%s", path, i, suffixAside)
 		}
 		if _, err := os.Lstat(name); err == nil {
 			continue
@@ -62,6 +65,17 @@ func putAside(path string) (string, error) {
 		}
 		return name, errors.Join(err, syncDir(filepath.Dir(path)))
 	}
+}
+
+// countAside counts the files that were put aside.
+func countAside(dir string) (files int, bytes int64) {
+	paths, _ := filepath.Glob(filepath.Join(dir, "*"+suffixAside))
+	for _, path := range paths {
+		if size, err := fileSize(path); err == nil {
+			files, bytes = files+1, bytes+size
+		}
+	}
+	return files, bytes
 }
 
 // removeTemporary removes what a process that was killed while making a file left behind.

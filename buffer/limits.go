@@ -193,11 +193,12 @@ func (b *Buffer) expireNormal(s *segment, reason string) error {
 		limit: maxBatchRecords, room: b.options.chunkBytes(),
 	}
 	done, err := s.collect(&q)
-	if err != nil && !isDamage(err) {
+	if err != nil {
+		b.readFailed(s, err) // it is repaired first
 		return err
 	}
 	mark, ordinal := s.Last, s.Ends[Normal]
-	if n := len(q.found); n > 0 && !done && err == nil {
+	if n := len(q.found); n > 0 && !done {
 		mark, ordinal = q.found[n-1].Seq, q.found[n-1].ordinal
 	}
 	return b.commitOwn(func(tx *Tx) error {
@@ -334,10 +335,10 @@ func (b *Buffer) carryQuarantine(s *segment) error {
 		limit: maxBatchRecords, room: b.options.chunkBytes(), skip: b.droppedFrom(s.Number),
 	}
 	done, err := s.collect(&q)
-	if err != nil && !isDamage(err) {
+	if err != nil {
+		b.readFailed(s, err)
 		return fmt.Errorf("carry quarantine: %w", err)
 	}
-	done = done || err != nil
 	return b.commitOwn(func(tx *Tx) error {
 		bt := tx.batch
 		for _, record := range q.found {
@@ -372,7 +373,8 @@ func (b *Buffer) carryUrgent(s *segment) error {
 		q.bucket, q.from, q.to = bucketID(Urgent), max(from, s.First), s.Last
 		done, err = s.collect(&q)
 	}
-	if err != nil && !isDamage(err) {
+	if err != nil {
+		b.readFailed(s, err)
 		return fmt.Errorf("carry alarms: %w", err)
 	}
 	return b.commitOwn(func(tx *Tx) error {
@@ -387,7 +389,7 @@ func (b *Buffer) carryUrgent(s *segment) error {
 		if n := len(q.found); n > 0 {
 			i.urgentLeft = q.found[n-1].Seq
 		}
-		i.urgentGone = done || err != nil
+		i.urgentGone = done
 		bt.setInfo(s.Number, i)
 		bt.arrivals = bt.arrivals || len(q.found) > 0
 		return nil

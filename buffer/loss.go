@@ -36,7 +36,9 @@ func (b *Buffer) lose(l lostSegment) error {
 	}
 	var records uint64
 	err := b.commitOwn(func(tx *Tx) error {
-		records = tx.batch.loseSegment(l.entry)
+		var ranges []Range
+		records, ranges = tx.batch.loseSegment(l.entry)
+		tx.batch.announceLost(ranges, causeSegment)
 		return nil
 	})
 	if err != nil {
@@ -49,13 +51,17 @@ func (b *Buffer) lose(l lostSegment) error {
 		return nil
 	}
 	name, err := putAside(filepath.Join(b.options.Dir, l.fileName()))
+	files, bytes := countAside(b.options.Dir)
+	b.mu.Lock()
+	b.aside, b.asideBytes = files, bytes
+	b.mu.Unlock()
 	b.log.Error("buffer lost a segment", "file", l.fileName(), "kept", filepath.Base(name),
 		"first", l.First, "last", l.Last, "unpublished", records, "err", l.err)
 	return err
 }
 
-// loseSegment makes the unpublished records of a segment a gap and returns how many they are.
-func (bt *batch) loseSegment(e entry) (records uint64) {
+// loseSegment makes the unpublished records of a segment a gap and returns how many they are, and all that is lost.
+func (bt *batch) loseSegment(e entry) (records uint64, ranges []Range) {
 	i := bt.infoOf(e.Number)
 	for lane := Urgent; lane < Quarantine; lane++ {
 		if lane == Urgent && i.urgentGone {
@@ -73,13 +79,26 @@ func (bt *batch) loseSegment(e entry) (records uint64) {
 		bt.swallow(&g)
 		records += g.records
 		bt.set(g.key(), g.encode())
+		if g.records > 0 || e.Last-e.First >= lostHead-1 {
+			ranges = append(ranges, Range{lane, g.first, g.last, g.records})
+		}
+	}
+	if i.quarantined > 0 {
+		ranges = append(ranges, Range{Quarantine, e.First, e.Last, i.quarantined})
+	}
+	for _, g := range carriedHoles(nil, i, &bt.counters) {
+		if g.first <= g.last && bt.get(g.key()) == nil && g.last > i.urgentLeft && !i.urgentGone {
+			bt.set(g.key(), g.encode())
+			bt.gaps = append(bt.gaps, g)
+			ranges = append(ranges, Range{Urgent, g.first, g.last, g.records})
+		}
 	}
 	bt.counters.lost += min(bt.counters.quarantined, i.quarantined)
 	bt.counters.quarantined -= min(bt.counters.quarantined, i.quarantined)
 	bt.counters.quarantineBytes -= min(bt.counters.quarantineBytes, i.quarantineBytes)
 	i.quarantined, i.quarantineBytes = 0, 0
 	bt.setInfo(e.Number, i)
-	return records
+	return records, ranges
 }
 
 // swallow takes the gaps inside a new one into it.
@@ -92,35 +111,6 @@ func (bt *batch) swallow(whole *gap) {
 	})
 }
 
-// dropBroken puts aside the segments that readers could not open. Until that is done the marks stay, so that they do not
-// pass the records in them as if those were published.
-func (b *Buffer) dropBroken() {
-	if b.astray != nil {
-		return
-	}
-	b.keepMarks = true
-	defer func() { b.keepMarks = false }()
-	for _, s := range b.segments {
-		b.mu.RLock()
-		broken := s.broken
-		b.mu.RUnlock()
-		if broken == nil || s == b.head || !s.Closed {
-			continue
-		}
-		if err := b.lose(lostSegment{entry: s.entry, err: broken}); err != nil {
-			if b.failing == nil {
-				b.log.Error("buffer cannot put a segment aside", "file", filepath.Base(s.path), "err", err)
-			}
-			continue
-		}
-		_ = s.close()
-		b.dropSegment(s)
-		if err := b.writeManifest(); err != nil {
-			b.log.Error("buffer cannot write its manifest", "err", err)
-		}
-	}
-}
-
 // breakSegment notes that a segment cannot be used, for the writer to put it aside.
 func (b *Buffer) breakSegment(s *segment, err error) {
 	b.mu.Lock()
@@ -131,6 +121,9 @@ func (b *Buffer) breakSegment(s *segment, err error) {
 	b.mu.Unlock()
 	if first {
 		b.log.Error("buffer cannot read a segment", "file", filepath.Base(s.path), "err", err)
+		if isDamage(err) && !b.options.ReadOnly {
+			_ = b.queue.own(func(*Tx) error { return nil }, nil) // the writer is to repair it now
+		}
 	}
 }
 
@@ -168,18 +161,97 @@ func (bt *batch) account() {
 	b.mu.RLock()
 	damages := b.damages
 	b.mu.RUnlock()
+	var ranges []Range
 	for _, d := range damages {
-		if d.last > bt.counters.marks[d.lane] { // what is published already is no loss
-			if d.found != nil {
-				bt.append(Quarantine, Mark{}, d.found)
-				bt.counters.fromLanes++
-				d.kept = d.records
-			}
-			bt.set(d.key(), d.encode())
-			bt.gaps = append(bt.gaps, d.gap)
+		var ok bool
+		if d.gap, ok = bt.unpublished(d.gap); !ok || bt.get(d.key()) != nil {
+			continue
 		}
+		if d.found != nil {
+			bt.append(Quarantine, Mark{}, d.found)
+			bt.counters.fromLanes++
+			d.kept = d.records
+		}
+		bt.set(d.key(), d.encode())
+		bt.gaps = append(bt.gaps, d.gap)
+		ranges = append(ranges, b.exactly(d.gap)...)
 	}
 	bt.damages = len(damages)
+	bt.announceLost(ranges, causeDamage)
+}
+
+// unpublished cuts off the part of a gap that was published before it was damaged, which is no loss, and tells whether
+// anything is left.
+func (bt *batch) unpublished(g gap) (gap, bool) {
+	mark, done := bt.counters.marks[g.lane], bt.counters.done[g.lane]
+	if g.last <= mark {
+		return g, false
+	}
+	if g.lost && g.before < done {
+		published := done - g.before
+		if published >= g.records {
+			return g, false
+		}
+		g.first, g.before, g.records = max(g.first, mark+1), done, g.records-published
+	}
+	return g, true
+}
+
+// The causes that Lost is given.
+const (
+	causeDamage  = "damage"      // of records or of pages of a file
+	causeSegment = "segment"     // of a file as a whole, or it is missing
+	causeEnd     = "end_unknown" // of the newest file: what it held at its end cannot be known
+)
+
+// announceLost tells Lost, and appends what it has to say.
+func (bt *batch) announceLost(ranges []Range, cause string) {
+	b := bt.buffer
+	if b.options.Lost == nil || len(ranges) == 0 {
+		return
+	}
+	var notices [][]byte
+	if err := runBuild(func(*Tx) error { notices = b.options.Lost(ranges, cause); return nil }, nil); err != nil {
+		b.log.Error("buffer lost records unannounced", "cause", cause, "err", err)
+	}
+	for _, notice := range notices {
+		bt.append(Urgent, Mark{}, notice)
+	}
+}
+
+// exactly names the numbers of a gap without those around it that belong to other lanes.
+func (b *Buffer) exactly(g gap) []Range {
+	whole := []Range{{g.lane, g.first, g.last, g.records}}
+	if uint64(g.last-g.first)+1 == g.records || g.last-g.first >= lostHead {
+		return whole
+	}
+	var there map[Seq]bool
+	for _, s := range b.segments {
+		if s.First <= g.first && g.first <= s.Last && s.broken == nil {
+			there = s.numbers(g.first, g.last)
+		}
+	}
+	var runs []Range
+	var records uint64
+	for seq := g.first; seq <= g.last; seq++ {
+		if _, gone := b.dropped[seq]; there[seq] || gone {
+			continue
+		}
+		if n := len(runs); n > 0 && runs[n-1].Last+1 == seq {
+			runs[n-1].Last++
+			runs[n-1].Records++
+		} else {
+			runs = append(runs, Range{g.lane, seq, seq, 1})
+		}
+		records++
+	}
+	switch {
+	case len(runs) == 0:
+		return whole
+	case records != g.records: // some are of other lanes that are lost too
+		return []Range{{g.lane, runs[0].First, runs[len(runs)-1].Last, g.records}}
+	}
+	return runs
 }
 
 // eachGap calls f with the gaps that are committed, and those of account.

@@ -37,6 +37,8 @@ type entry struct {
 	Ends    [3]uint64     `json:"ends"`    // ordinals of its newest records
 	Commits uint64        `json:"commits"` // how many are good, of a closed segment; 0: not known
 	Closed  bool          `json:"closed"`
+
+	UUID [16]byte `json:"uuid,omitzero"` // of the file, for the case that its own meta is damaged
 }
 
 // fileName begins with the first sequence number. The number tells two segments apart of which the first was given up

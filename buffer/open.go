@@ -44,8 +44,8 @@ type Buffer struct {
 	oldest      [2]time.Duration
 	failing     error
 	commits     uint64
-	commitTime  time.Duration
 	commitBytes uint64
+	commitTime  time.Duration
 	lastCommit  time.Time
 	appended    chan struct{} // nil while nobody waits
 	wanted      [2]Seq        // marks that are not committed yet
@@ -53,6 +53,8 @@ type Buffer struct {
 	reported    map[string]bool
 	damages     []damage // found by readers, not accounted for yet
 	damaged     uint64
+	aside       int // files that were put aside
+	asideBytes  int64
 	lastRead    [2]stored // the last record that Read returned
 	closed      bool
 
@@ -182,7 +184,7 @@ func (b *Buffer) findOldests() {
 }
 
 func (b *Buffer) sizes() sizes {
-	return sizes{segment: b.options.SegmentSize, alloc: b.options.allocSize()}
+	return sizes{segment: b.options.SegmentSize, alloc: b.options.allocSize(), format: cmp.Or(b.options.format, segmentFormat)}
 }
 
 // findSegments reads the manifest, or if that cannot be used takes the files that are there.
@@ -269,7 +271,12 @@ func (b *Buffer) openNewest() (lost []lostSegment, err error) {
 		if s.writing = i == last && !s.Closed && !b.options.ReadOnly; err == nil && (i >= last-1 || b.options.Safe) {
 			err = s.reopen()
 		}
+		if err != nil && isDamage(err) && !b.options.ReadOnly {
+			err = b.salvageAtStart(s, err)
+		}
 		switch {
+		case errors.Is(err, errLater) && s.Closed:
+			s.broken = err
 		case errors.Is(err, errNewer):
 			b.log.Error("buffer leaves a segment alone", "file", filepath.Base(s.path), "err", err)
 			s.newer = true
@@ -296,6 +303,8 @@ func (b *Buffer) openNewest() (lost []lostSegment, err error) {
 func isDamage(err error) bool {
 	var number syscall.Errno
 	switch {
+	case errors.Is(err, errLater):
+		return false
 	case errors.Is(err, ErrCorrupt), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EIO):
 		return true
 	case errors.Is(err, errNewer), errors.Is(err, bolterrors.ErrTimeout), errors.Is(err, errGone):
@@ -360,9 +369,15 @@ func (b *Buffer) writeHead(lost []lostSegment) error {
 	if n := len(b.segments); n > 0 {
 		newest := b.segments[n-1]
 		b.counters.lastSeq = max(b.counters.lastSeq, newest.First-1)
-		if b.head != nil {
-			b.checkCounters(b.head)
-			b.head.Last, b.head.Ends = b.counters.lastSeq, b.counters.stored
+		if b.head != nil || newest.rebuilt != nil && !newest.Closed {
+			b.checkCounters(newest)
+			newest.Last, newest.Ends = b.counters.lastSeq, b.counters.stored
+		}
+		if b.head == nil && newest.rebuilt != nil && !newest.Closed { // what was made anew is read only
+			newest.Closed, newest.Commits = true, newest.rebuilt.commits
+			if newest.rebuilt.incomplete {
+				b.counters.lastSeq += lostHead
+			}
 		}
 	}
 	for i := range lost {
@@ -386,6 +401,11 @@ func (b *Buffer) writeHead(lost []lostSegment) error {
 			return err
 		}
 	}
+	for _, s := range b.segments {
+		if s.rebuilt != nil {
+			b.settle(s)
+		}
+	}
 	return nil
 }
 
@@ -397,11 +417,25 @@ func noRoom(err error) bool {
 func (b *Buffer) checkCounters(head *segment) {
 	c := &b.counters
 	for lane := Urgent; lane <= Quarantine; lane++ {
+		known, fresh, size := c.stored[lane], uint64(0), uint64(0)
 		err := head.newest(bucketID(lane), func(r stored) bool {
 			c.lastSeq = max(c.lastSeq, r.Seq)
 			c.stored[lane] = max(c.stored[lane], r.ordinal)
-			return false
+			if r.ordinal <= known {
+				return false
+			}
+			fresh, size = fresh+1, size+uint64(len(r.Data))
+			return true
 		})
+		if lane == Quarantine && fresh > 0 {
+			c.moved += fresh
+			c.quarantined += fresh
+			c.quarantineBytes += size
+			i := b.info(head.Number)
+			i.quarantined += fresh
+			i.quarantineBytes += size
+			b.setState(infoKey(head.Number), i.encode())
+		}
 		if err != nil {
 			b.log.Error("buffer cannot check its counters", "file", filepath.Base(head.path), "err", err)
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"path/filepath"
 	"time"
 )
 
@@ -108,7 +107,9 @@ func (bt *batch) publish() {
 	}
 	for lane := Urgent; lane < Quarantine; lane++ {
 		if wanted[lane] > bt.counters.marks[lane] {
-			bt.advance(lane, wanted[lane], b.ordinalAt(lane, wanted[lane]), &bt.counters.published)
+			if ordinal, ok := b.ordinalAt(lane, wanted[lane]); ok {
+				bt.advance(lane, wanted[lane], ordinal, &bt.counters.published)
+			}
 		}
 		for bt.passLost(lane) {
 		}
@@ -162,12 +163,13 @@ func (bt *batch) away(seq Seq, records uint64) {
 	}
 }
 
-// ordinalAt returns the ordinal of the newest record of a lane up to seq. It is for the writer.
-func (b *Buffer) ordinalAt(lane Lane, seq Seq) uint64 {
+// ordinalAt returns the ordinal of the newest record of a lane up to seq, unless a segment must be repaired first. It is
+// for the writer.
+func (b *Buffer) ordinalAt(lane Lane, seq Seq) (ordinal uint64, ok bool) {
 	if seq >= b.counters.lastSeq {
-		return b.counters.stored[lane]
+		return b.counters.stored[lane], true
 	}
-	ordinal := b.counters.done[lane]
+	ordinal = b.counters.done[lane]
 	for i := len(b.segments) - 1; i >= 0; i-- {
 		s := b.segments[i]
 		if s.First > seq {
@@ -179,18 +181,19 @@ func (b *Buffer) ordinalAt(lane Lane, seq Seq) uint64 {
 			ordinal = max(ordinal, found, s.Starts[lane])
 		} else {
 			b.readFailed(s, err)
-			ordinal = max(ordinal, s.Starts[lane])
+			return 0, false
 		}
 		break
 	}
 	if lane == Urgent {
-		ordinal = max(ordinal, b.carriedOrdinal(seq))
+		carried, ok := b.carriedOrdinal(seq)
+		return max(ordinal, carried), ok
 	}
-	return ordinal
+	return ordinal, true
 }
 
 // carriedOrdinal is ordinalAt for the urgent records that were carried.
-func (b *Buffer) carriedOrdinal(seq Seq) (ordinal uint64) {
+func (b *Buffer) carriedOrdinal(seq Seq) (ordinal uint64, ok bool) {
 	for _, s := range b.segments {
 		if b.info(s.Number).carried == 0 {
 			continue
@@ -198,15 +201,16 @@ func (b *Buffer) carriedOrdinal(seq Seq) (ordinal uint64) {
 		found, _, err := s.around(bucketCarried, seq)
 		if err != nil {
 			b.readFailed(s, err)
+			return 0, false
 		}
 		ordinal = max(ordinal, found)
 	}
-	return ordinal
+	return ordinal, true
 }
 
 func (b *Buffer) readFailed(s *segment, err error) {
 	if !errors.Is(err, errGone) {
-		b.log.Error("buffer cannot read a segment", "file", filepath.Base(s.path), "err", err)
+		b.breakSegment(s, err)
 	}
 }
 

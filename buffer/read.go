@@ -46,10 +46,16 @@ func (b *Buffer) read(lane Lane, from Seq, limit int) ([]Record, error) {
 	q.limit, q.room = limit, maxReadBytes
 	r := reading{buffer: b, lane: lane, scan: q}
 	parts := b.parts(lane, from)
+	if lane == Urgent && b.carriedBroken(from) {
+		return nil, nil
+	}
 	if lane == Urgent { // after parts: what is carried in between is then found twice, not missed
 		carried, err := b.readCarried(from, limit)
 		if err != nil {
 			return nil, err
+		}
+		if b.carriedBroken(from) {
+			return nil, nil
 		}
 		for _, record := range carried {
 			q.found = append(q.found, record)
@@ -61,12 +67,29 @@ func (b *Buffer) read(lane Lane, from Seq, limit int) ([]Record, error) {
 		if len(q.found) >= limit || q.room <= 0 {
 			break
 		}
-		if err := r.part(p, from); err != nil {
+		whole, err := r.part(p, from)
+		if err != nil {
 			return nil, err
+		}
+		if !whole && !b.options.ReadOnly {
+			break
 		}
 	}
 	r.finish()
 	return plain(q.found), nil
+}
+
+// carriedBroken tells whether alarms that come before all others are in a segment that must be repaired first.
+func (b *Buffer) carriedBroken(from Seq) bool {
+	if b.options.ReadOnly {
+		return false
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return slices.ContainsFunc(b.segments, func(s *segment) bool {
+		i := b.info(s.Number)
+		return s.broken != nil && i.carriedLast >= from && !i.urgentGone
+	})
 }
 
 func (q *scan) release() {
@@ -103,8 +126,14 @@ func (b *Buffer) parts(lane Lane, from Seq) []part {
 	begin := sort.Search(len(b.segments), func(i int) bool { return b.segments[i].First > from })
 	parts := make([]part, 0, min(8, len(b.segments)))
 	for _, s := range b.segments[max(0, begin-1):] {
-		if s.newer || s.broken != nil || s.Ends[lane] == s.Starts[lane] || s.Last < from {
+		if s.newer || s.Ends[lane] == s.Starts[lane] || s.Last < from {
 			continue
+		}
+		if s.broken != nil {
+			if b.options.ReadOnly {
+				continue
+			}
+			break // what comes after it must wait until it is repaired
 		}
 		p := part{segment: s, last: s.Last, start: s.Starts[lane], end: s.Ends[lane]}
 		if lane == Urgent {
@@ -126,8 +155,8 @@ type reading struct {
 	damages []damage
 }
 
-// part reads one segment. A segment that cannot be used is left to the writer, and the next is read.
-func (r *reading) part(p part, from Seq) error {
+// part reads one segment. One that cannot be used is left to the writer; what comes after it must wait.
+func (r *reading) part(p part, from Seq) (whole bool, err error) {
 	q := r.scan
 	found, damaged := len(q.found), len(q.damaged)
 	q.bucket, q.from, q.to = bucketID(r.lane), max(from, p.segment.First, p.left+1), p.last
@@ -135,10 +164,12 @@ func (r *reading) part(p part, from Seq) error {
 	done, err := p.segment.collect(q)
 	switch {
 	case err != nil && !isDamage(err):
-		return err
+		return false, err
 	case err != nil:
+		clear(q.found[found:])
+		q.found, q.damaged = q.found[:found], q.damaged[:damaged]
 		r.buffer.breakSegment(p.segment, err)
-		return nil
+		return false, nil
 	}
 	r.buffer.closeUnused(p.segment)
 	last, known := stored{Record: Record{Seq: begin - 1}, ordinal: p.start}, true
@@ -146,7 +177,7 @@ func (r *reading) part(p part, from Seq) error {
 		last, known = r.buffer.readBefore(r.lane, begin)
 	}
 	r.check(last, known, q.found[found:], q.damaged[damaged:], p, done)
-	return nil
+	return true, nil
 }
 
 // check compares the ordinals of what was found with what should be there. Where damaged records lie between two
@@ -194,10 +225,13 @@ func (r *reading) finish() {
 	}
 }
 
-// readBefore returns the record before from if it was the last that Read returned.
+// readBefore returns the record before from if it was the last that Read returned, or the last that is done with.
 func (b *Buffer) readBefore(lane Lane, from Seq) (last stored, known bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	if mark := b.counters.marks[lane]; mark+1 == from {
+		return stored{Record: Record{Seq: mark}, ordinal: b.counters.done[lane]}, true
+	}
 	last = b.lastRead[lane]
 	return last, last.Seq > 0 && last.Seq+1 == from
 }

@@ -28,24 +28,40 @@ func (s *scan) lane() Lane {
 	return Lane(s.bucket)
 }
 
-// collect runs a scan. It goes around pages that cannot be read, one number at a time. It reports whether there is
-// nothing more up to the end of the range; an error says that the file cannot be used at all.
+// collect runs a scan. It reports whether there is nothing more up to the end of the range; an error that is damage says
+// that the file must be repaired first.
 func (s *segment) collect(q *scan) (done bool, err error) {
-	for q.from <= q.to && len(q.found) < q.limit && q.room > 0 {
-		var page error
-		err := s.view(func(tx *bolt.Tx) error {
-			done, page = q.run(tx, s)
-			return nil
-		})
-		if err != nil || page == nil {
-			return done, err
-		}
-		q.from++
+	if q.from > q.to || len(q.found) >= q.limit || q.room <= 0 {
+		return q.from > q.to, nil
 	}
-	return q.from > q.to, nil
+	err = s.view(func(tx *bolt.Tx) error {
+		var err error
+		done, err = q.run(tx, s)
+		return err
+	})
+	return done, err
 }
 
-// run looks at records until it has enough or hits a damaged page. What it found is copied before the transaction ends.
+// numbers returns the numbers in a range that records of the segment have, whatever their lane.
+func (s *segment) numbers(first, last Seq) map[Seq]bool {
+	there := make(map[Seq]bool)
+	for bucket := range bucketCarried {
+		_ = s.view(func(tx *bolt.Tx) error { // what is not found makes a range less exact, no more
+			cursor := tx.Bucket(bucketNames[bucket]).Cursor()
+			for k, _ := cursor.Seek(binary.BigEndian.AppendUint64(nil, uint64(first))); len(k) == 8; k, _ = cursor.Next() {
+				seq := Seq(binary.BigEndian.Uint64(k))
+				if seq > last {
+					break
+				}
+				there[seq] = true
+			}
+			return nil
+		})
+	}
+	return there
+}
+
+// run looks at records until it has enough. What it found is copied before the transaction ends.
 func (q *scan) run(tx *bolt.Tx, s *segment) (done bool, page error) {
 	found, damaged := len(q.found), len(q.damaged)
 	start := q.from

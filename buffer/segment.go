@@ -1,9 +1,12 @@
 package buffer
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -37,10 +40,16 @@ var bucketNames = [...][]byte{
 	bucketMeta:     []byte("meta"),
 }
 
-var keyMeta = []byte("meta")
+// What is in the meta bucket: the meta as JSON, and its CRC-32C, which files of the first builds do not have. Every later
+// format has both, so that an older version knows what it has before it.
+var (
+	keyMeta    = []byte("meta")
+	keyMetaSum = []byte("sum")
+)
 
 var (
 	errNewer  = errors.New("written by a newer version")
+	errLater  = errors.New("to be tried again")
 	errGone   = errors.New("segment was deleted")
 	errClosed = errors.New("segment was given up")
 )
@@ -50,6 +59,27 @@ type meta struct {
 	Format int      `json:"format"`
 	UUID   [16]byte `json:"uuid"`
 	entry
+}
+
+func metaSum(value []byte) []byte {
+	return binary.BigEndian.AppendUint32(nil, crc32.Checksum(value, castagnoli))
+}
+
+// parseMeta reads what is in the meta bucket. Of a newer format than known it returns what there is, and errNewer.
+func parseMeta(value, sum []byte, known int) (m meta, err error) {
+	if sum != nil && !bytes.Equal(sum, metaSum(value)) {
+		return m, fmt.Errorf("%w: checksum of the meta differs", ErrCorrupt)
+	}
+	if err := json.Unmarshal(value, &m); err != nil {
+		return m, fmt.Errorf("%w: meta: %w", ErrCorrupt, err)
+	}
+	switch {
+	case m.Format > known:
+		return m, fmt.Errorf("format %d: %w", m.Format, errNewer)
+	case m.Format < 1:
+		return m, fmt.Errorf("%w: format %d", ErrCorrupt, m.Format)
+	}
+	return m, nil
 }
 
 // viewsBetweenRelief is how often a file is read before the pages that came into memory with it are let go.
@@ -68,7 +98,10 @@ type segment struct {
 	size       int64     // of the file
 	releasedAt time.Time // when all in it was first seen to be published
 	newer      bool      // written by a newer version: left alone
-	broken     error     // found damaged: not read again, put aside by the writer
+	broken     error     // found damaged: not read again before the writer has made it anew
+	rebuilt    *salvaged // what became of it when it was made anew
+	excused    int       // how often it was found broken and then whole
+	stuck      bool      // it was said that it cannot be repaired yet
 
 	views atomic.Uint32
 	used  atomic.Int64 // when it was last read, to close those that are not
@@ -80,6 +113,7 @@ type segment struct {
 	onDisk  entry // as its meta says
 	writing bool
 	gone    bool
+	fresh   bool // made just now: not to be checked when it is opened
 
 	// The writer's own.
 	base    int64  // bytes of data when it was made
@@ -91,6 +125,7 @@ type segment struct {
 type sizes struct {
 	segment int64
 	alloc   int
+	format  int // the newest that is understood
 }
 
 func newSegment(dir string, e entry, s sizes) *segment {
@@ -149,6 +184,12 @@ func (s *segment) open() error {
 	if stat.Size() == 0 {
 		return fmt.Errorf("%w: empty file", ErrCorrupt) // bbolt would make a new database of it
 	}
+	if !s.fresh {
+		if _, err := checkFile(s.path, s.sizes.format); err != nil {
+			return err
+		}
+	}
+	s.fresh = false
 	err = guard(func() error {
 		var err error
 		s.db, err = s.openFile(s.path, !s.writing, &s.file)
@@ -168,12 +209,9 @@ func (s *segment) readMeta(tx *bolt.Tx) error {
 	if bucket == nil {
 		return fmt.Errorf("%w: no meta bucket", ErrCorrupt)
 	}
-	var m meta
-	if err := json.Unmarshal(bucket.Get(keyMeta), &m); err != nil {
-		return fmt.Errorf("%w: meta: %w", ErrCorrupt, err)
-	}
-	if m.Format > segmentFormat {
-		return fmt.Errorf("format %d: %w", m.Format, errNewer)
+	m, err := parseMeta(bucket.Get(keyMeta), bucket.Get(keyMetaSum), s.sizes.format)
+	if err != nil {
+		return err
 	}
 	if m.Number != s.Number || m.First != s.First {
 		return fmt.Errorf("%w: holds segment %d from %d", ErrCorrupt, m.Number, m.First)

@@ -27,6 +27,8 @@ func (b *Buffer) Stats() Stats {
 		LastCommit:       b.lastCommit,
 		Alive:            b.opened.Add(time.Duration(b.alive.Load())),
 		Failing:          b.failing,
+		SetAside:         b.aside,
+		SetAsideBytes:    b.asideBytes,
 	}
 	for lane := range s.Pending {
 		s.Pending[lane] = c.stored[lane] - c.done[lane]
