@@ -327,3 +327,32 @@ func TestUplinkWithoutARecordSaysWhyForTheLedger(t *testing.T) {
 		}
 	}
 }
+
+func TestLostNoticeNamesWhatDamageHasCost(t *testing.T) {
+	n := newTestNormaliser(t)
+	lost := []buffer.Range{{Lane: buffer.Normal, First: 7, Last: 9, Records: 3}, {Lane: buffer.Urgent, First: 12, Last: 12, Records: 1}}
+	notices := n.Lost(lost, "damage")
+	if len(notices) != 1 {
+		t.Fatalf("got %d notices, want 1", len(notices))
+	}
+	record, err := event.ParseRecord(notices[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body struct {
+		Data struct{ Notice map[string]any }
+	}
+	if err := json.Unmarshal(record.Body, &body); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"code": "lost", "reason": "4 records are lost: their place on the disk is damaged", "count": 4.0, "cause": "damage",
+		"ranges": []any{
+			map[string]any{"lane": "observations", "first": 7.0, "last": 9.0, "count": 3.0},
+			map[string]any{"lane": "alarms and notices", "first": 12.0, "last": 12.0, "count": 1.0},
+		},
+	}
+	if diff := cmp.Diff(want, body.Data.Notice); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -49,6 +49,39 @@ func (n *Normaliser) Expired(records []buffer.Record, reason string) [][]byte {
 	})}
 }
 
+// lostCauses are the causes of buffer.Options.Lost in words.
+var lostCauses = map[string]string{
+	"damage":      "their place on the disk is damaged",
+	"segment":     "a file of the buffer is missing or cannot be used",
+	"end_unknown": "the end of the newest file of the buffer is damaged; how many records were there cannot be known",
+}
+
+// Lost is the notice that damage has cost records, packed for the urgent lane: a buffer.Options.Lost.
+func (n *Normaliser) Lost(lost []buffer.Range, cause string) [][]byte {
+	if len(lost) == 0 {
+		return nil
+	}
+	words := lostCauses[cause]
+	if words == "" {
+		words = cause
+	}
+	lanes := [...]string{buffer.Urgent: "alarms and notices", buffer.Normal: "observations", buffer.Quarantine: "quarantine"}
+	var notices [][]byte
+	for ranges := range slices.Chunk(lost, maxNamed) {
+		var count uint64
+		named := make([]map[string]any, len(ranges))
+		for i, r := range ranges {
+			count += r.Records
+			named[i] = map[string]any{"lane": lanes[r.Lane], "first": uint64(r.First), "last": uint64(r.Last), "count": r.Records}
+		}
+		notices = append(notices, n.notice(time.Now(), event.Notice{
+			Code: "lost", Reason: fmt.Sprintf("%d records are lost: %s", count, words),
+			Details: map[string]any{"count": count, "cause": cause, "ranges": named},
+		}))
+	}
+	return notices
+}
+
 func (n *Normaliser) notice(now time.Time, notice event.Notice) []byte {
 	e := n.envelope("", event.TypeNotice, "random:"+rand.Text(), now)
 	e.Subject, e.Notice = n.Gateway, &notice

@@ -73,7 +73,7 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	loaded.Buffer.Log, loaded.Buffer.Expired = log, normaliser.Expired
+	loaded.Buffer.Log, loaded.Buffer.Expired, loaded.Buffer.Lost = log, normaliser.Expired, normaliser.Lost
 	loaded.Buffer.Died = died(log)
 	starts, looping := noteStart(loaded.Buffer.Dir)
 	if loaded.Buffer.Safe = looping; looping {
