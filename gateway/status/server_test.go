@@ -82,14 +82,14 @@ func TestHealthzFailsOnlyWhenTheBufferIsStuckForLong(t *testing.T) {
 }
 
 func TestMetricsHaveTheLedgerAndNoDevice(t *testing.T) {
-	view := &fakeView{conditions: []gateway.Condition{{Name: "nats"}}, stats: buffer.Stats{Pending: [2]uint64{1, 2}, Appended: 9}}
+	view := &fakeView{conditions: []gateway.Condition{{Name: "nats"}}, stats: buffer.Stats{Pending: [2]uint64{1, 2}, Appended: 9, CommitBytes: 40960}}
 	code, body, header := ask(t, view, "127.0.0.1", "/metrics")
 	if code != http.StatusOK || header.Get("X-Frame-Options") != "DENY" {
 		t.Fatalf("got %d %v", code, header)
 	}
 	for _, want := range []string{
 		`belfry_received_total{source="lights"} 7`, `belfry_quarantined_total{source="lights"} 2`,
-		`belfry_buffer_pending{lane="normal"} 2`, `belfry_buffer_appended_total 9`, `belfry_ready{part="nats"} 0`,
+		`belfry_buffer_pending{lane="normal"} 2`, `belfry_buffer_appended_total 9`, `belfry_buffer_commit_bytes_total 40960`, `belfry_ready{part="nats"} 0`,
 		`belfry_source_total{source="lights",what="connects"} 3`, `belfry_forward_total{what="published"} 4`,
 		`belfry_build_info{version="v1"} 1`, "go_goroutines", "process_resident_memory_bytes",
 	} {
