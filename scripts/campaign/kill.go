@@ -6,8 +6,14 @@ import (
 )
 
 func init() {
-	parts = append(parts, part{name: "kill", about: "SIGKILL of the gateway at random moments", short: 200, long: 2000,
-		run: rounds{name: "kill", size: 50, workers: 2, run: killRound}.do})
+	parts = append(parts, part{name: "kill", about: "SIGKILL of the gateway at random moments", short: 200, long: 2000, run: runKill})
+}
+
+func runKill(ctx context.Context, c *campaign, count int) (result, error) {
+	if reason := noBroker(); reason != "" {
+		return result{skipped: reason}, nil
+	}
+	return rounds{name: "kill", size: 50, workers: 2, run: killRound}.do(ctx, c, count)
 }
 
 // killSettings vary from round to round and from seed to seed, so that each of the values is met in a short campaign too.

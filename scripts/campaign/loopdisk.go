@@ -121,8 +121,11 @@ func (d *loopDisk) close() {
 	}
 }
 
-// noPowerCuts says why power cannot be cut on this machine, "" when it can.
+// noPowerCuts says why power cannot be cut under load on this machine, "" when it can.
 func noPowerCuts(dir string) string {
+	if reason := noBroker(); reason != "" {
+		return reason
+	}
 	if os.Geteuid() != 0 {
 		return "mounting needs root"
 	}

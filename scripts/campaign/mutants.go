@@ -85,6 +85,7 @@ func (b builtMutant) try(ctx context.Context, c *campaign, report *report) (caug
 			return false, err
 		}
 		if found.skipped != "" {
+			report.untried = append(report.untried, b.name)
 			report.line("mutant %s, which %s, was not tried: %s", b.name, b.does, found.skipped)
 			return true, nil
 		}

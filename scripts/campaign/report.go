@@ -18,6 +18,7 @@ type report struct {
 	caught   int // mutants
 	mutants  int // that were tried
 	survived []string
+	untried  []string
 }
 
 func newReport(out io.Writer, c *campaign) *report {
@@ -108,6 +109,9 @@ func (r *report) end() {
 	}
 	if len(r.survived) > 0 {
 		line += "; survived: " + strings.Join(r.survived, ", ")
+	}
+	if len(r.untried) > 0 {
+		line += "; mutants not tried: " + strings.Join(r.untried, ", ")
 	}
 	if len(skipped) > 0 {
 		line += "; skipped: " + strings.Join(skipped, ", ")
