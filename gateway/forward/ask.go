@@ -32,7 +32,6 @@ type question struct {
 	first   buffer.Seq            // oldest record in question
 	ids     map[string]buffer.Seq // of the records in question that are read
 	whole   uint64                // only up to here does one of our records say that those before it are there; 0 for everywhere
-	gets    int                   // requests made
 }
 
 // answer is what the stream holds of a subject.
@@ -62,12 +61,8 @@ func (f *forwarder) ask(s *subject) {
 	sent := f.spend(q.lane, askSize)
 	f.tasks.start(func(context.Context) func() {
 		a, err := q.ask(line)
-		now := time.Now()
 		return func() {
 			f.limit.gone(sent)
-			if q.gets == 1 && err == nil {
-				f.limit.answered(sent, now)
-			}
 			f.answer(s, q, a, err)
 		}
 	})
@@ -225,7 +220,6 @@ type message struct {
 
 // get returns one message, nil when there is none.
 func (q *question) get(ctx context.Context, request getRequest) (*message, error) {
-	q.gets++
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	body, err := json.Marshal(request)

@@ -29,7 +29,9 @@ func (l *logged) String() string {
 	return l.buffer.String()
 }
 
+// F78: settings that lose or double events.
 func TestAuditNamesEachFaultWithItsFixOnce(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, jetstream.StreamConfig{
@@ -60,6 +62,7 @@ func TestAuditNamesEachFaultWithItsFixOnce(t *testing.T) {
 }
 
 func TestGoodStreamHasNoFindingsButItsReplica(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	log := &logged{}
 	o := options(s.URL())

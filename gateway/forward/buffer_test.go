@@ -11,6 +11,7 @@ import (
 )
 
 func TestRealBufferIsForwardedOverRestarts(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())

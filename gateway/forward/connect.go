@@ -160,6 +160,8 @@ func (f *forwarder) complained(s *session, err error) {
 	direction, subject, ok := deniedTo(err)
 	problem := fmt.Errorf("nats.%s: no permission to publish to %q; let this user publish to %s.>", f.options.loginKey(), subject, f.options.Prefix)
 	switch {
+	case !ok && !f.connection.up && isLogin(err): // of a connection that was up before, the client says it only here
+		f.connectFailed(s, err)
 	case !ok:
 		f.log.Debug("NATS client", "err", err)
 	case direction == "Subscription":

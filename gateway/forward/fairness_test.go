@@ -18,6 +18,7 @@ func until(d time.Duration, done func() bool) bool {
 	return false
 }
 
+// F68: no stream takes one of the subjects.
 func TestUrgentSubjectThatTheStreamDoesNotTakeHoldsUpNothingElse(t *testing.T) {
 	s := startServer(t, nil)
 	js := dial(t, s.URL())

@@ -31,7 +31,7 @@ const (
 	shortQueue       = 750 * time.Millisecond
 	longQueue        = 1500 * time.Millisecond
 	leastSpan        = time.Minute
-	askSize          = 1 << 10 // of a question with its answer, roughly
+	askSize          = 512 // of a question, roughly
 )
 
 func newLimit() limit { return limit{bytes: firstLimit, eager: true} }

@@ -35,6 +35,7 @@ func writeSecret(t testing.TB, o forward.Options, name string, content []byte) {
 }
 
 func TestNewNkeySeedIsTakenUpWhileTheOldIsRefused(t *testing.T) {
+	t.Parallel()
 	public, seed := newNkey(t)
 	_, old := newNkey(t)
 	s := startServer(t, func(o *server.Options) {
@@ -57,6 +58,7 @@ func TestNewNkeySeedIsTakenUpWhileTheOldIsRefused(t *testing.T) {
 }
 
 func TestTokenIsReadFromItsFile(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(o *server.Options) { o.Authorization = "a-token" })
 	js := dial(t, s.URL(), nats.Token("a-token"))
 	makeStream(t, js, townStream())

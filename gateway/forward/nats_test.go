@@ -11,6 +11,7 @@ import (
 )
 
 func TestEverythingArrivesOnceAndInOrderPerSubject(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -28,6 +29,7 @@ func TestEverythingArrivesOnceAndInOrderPerSubject(t *testing.T) {
 }
 
 func TestHeadersNameTheEventAndItsNumber(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -55,7 +57,9 @@ func TestHeadersNameTheEventAndItsNumber(t *testing.T) {
 	}
 }
 
+// F59: the server is down at boot.
 func TestServerAbsentAtStartIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -72,7 +76,9 @@ func TestServerAbsentAtStartIsWaitedFor(t *testing.T) {
 	wait(t, r.isReady, func() string { return "not ready although everything is published" })
 }
 
+// F74: a publish that the client library kept to send again by itself would come twice.
 func TestServerRestartsLoseAndRepeatNothing(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -95,7 +101,9 @@ func TestServerRestartsLoseAndRepeatNothing(t *testing.T) {
 	}
 }
 
+// F71, F72: the outage is longer than the duplicate window, and what went before it was stored.
 func TestStoredButUnacknowledgedIsNotSentAgain(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -121,6 +129,7 @@ func TestStoredButUnacknowledgedIsNotSentAgain(t *testing.T) {
 }
 
 func TestCopyHeldUpOnTheWayIsNotStoredTwice(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -148,6 +157,7 @@ func TestCopyHeldUpOnTheWayIsNotStoredTwice(t *testing.T) {
 }
 
 func TestRestartWithAMarkBehindSendsNothingTwice(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -168,6 +178,7 @@ func TestRestartWithAMarkBehindSendsNothingTwice(t *testing.T) {
 }
 
 func TestAnotherPublisherOnTheSameSubjectConfusesNothing(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -211,6 +222,7 @@ func TestAnotherPublisherOnTheSameSubjectConfusesNothing(t *testing.T) {
 }
 
 func TestReadingThatAnotherGatewayPublishedIsNotPublishedAgain(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -234,6 +246,7 @@ func TestReadingThatAnotherGatewayPublishedIsNotPublishedAgain(t *testing.T) {
 }
 
 func TestNewBufferUnderAnOldNameLosesNothing(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -254,6 +267,7 @@ func TestNewBufferUnderAnOldNameLosesNothing(t *testing.T) {
 }
 
 func TestUrgentRecordsOvertakeABacklog(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	config := townStream()
@@ -277,7 +291,9 @@ func TestUrgentRecordsOvertakeABacklog(t *testing.T) {
 	}
 }
 
+// F76: the server loses its power after it acknowledged.
 func TestLostEndOfTheStreamIsSentAgain(t *testing.T) {
+	t.Parallel()
 	for _, restarted := range []bool{false, true} {
 		s := startServer(t, nil)
 		js := dial(t, s.URL())

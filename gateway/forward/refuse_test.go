@@ -18,7 +18,9 @@ import (
 	"belfry/gateway/forward"
 )
 
+// F66, F67: what neither the server nor the stream ever takes.
 func TestRejectedRecordDoesNotBlockTheQueue(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
 	js := dial(t, s.URL())
 	config := townStream()
@@ -61,7 +63,9 @@ func TestRejectedRecordDoesNotBlockTheQueue(t *testing.T) {
 	}
 }
 
+// F64: the stream is full and discards new messages.
 func TestFullStreamKeepsRecordsAndSaysSo(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	config := townStream()
@@ -81,7 +85,9 @@ func TestFullStreamKeepsRecordsAndSaysSo(t *testing.T) {
 	}
 }
 
+// F68: no stream takes the subject.
 func TestMissingStreamIsNamedAndWaitedFor(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	m := newMemory()
@@ -91,9 +97,14 @@ func TestMissingStreamIsNamedAndWaitedFor(t *testing.T) {
 	makeStream(t, js, townStream())
 	waitPublished(t, m)
 	onceInOrder(t, js, m)
+	if got := len(m.rejections()); got > 0 {
+		t.Errorf("%d records were rejected for want of a stream", got)
+	}
 }
 
+// F79: the acknowledgement would come from another stream.
 func TestWrongStreamIsNamedAndWaitedFor(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	other := townStream()
@@ -115,6 +126,7 @@ func TestWrongStreamIsNamedAndWaitedFor(t *testing.T) {
 }
 
 func TestCreateMakesTheStream(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	m := newMemory()
@@ -135,7 +147,9 @@ func TestCreateMakesTheStream(t *testing.T) {
 	}
 }
 
+// F77: an operator deletes the stream.
 func TestDeletedStreamIsReportedAndSubjectsStartAnew(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -184,6 +198,7 @@ func writePassword(t testing.TB, o forward.Options, password string) {
 }
 
 func TestRestrictedAccountIsEnough(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, users(admin, allowed("town.>", "$JS.API.STREAM.INFO.TOWN", "$JS.API.STREAM.MSG.GET.TOWN")))
 	js := dial(t, s.URL(), nats.UserInfo("admin", "admin"))
 	makeStream(t, js, townStream())
@@ -199,6 +214,7 @@ func TestRestrictedAccountIsEnough(t *testing.T) {
 }
 
 func TestAuditWithoutPermissionGoesOn(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, users(admin, allowed("town.>", "$JS.API.STREAM.MSG.GET.TOWN")))
 	js := dial(t, s.URL(), nats.UserInfo("admin", "admin"))
 	makeStream(t, js, townStream())
@@ -209,7 +225,9 @@ func TestAuditWithoutPermissionGoesOn(t *testing.T) {
 	onceInOrder(t, js, m)
 }
 
+// F70: no permission to publish on one subject.
 func TestDeniedSubjectIsNamedAndOthersFlow(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, users(admin, allowed("town.99001.>", "$JS.API.STREAM.INFO.TOWN", "$JS.API.STREAM.MSG.GET.TOWN")))
 	js := dial(t, s.URL(), nats.UserInfo("admin", "admin"))
 	makeStream(t, js, townStream())
@@ -225,6 +243,7 @@ func TestDeniedSubjectIsNamedAndOthersFlow(t *testing.T) {
 }
 
 func TestQuestionsDeniedAreNamed(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, users(admin, allowed("town.>", "$JS.API.STREAM.INFO.TOWN")))
 	js := dial(t, s.URL(), nats.UserInfo("admin", "admin"))
 	makeStream(t, js, townStream())
@@ -235,6 +254,7 @@ func TestQuestionsDeniedAreNamed(t *testing.T) {
 }
 
 func TestWrongPasswordIsNamedAndTakenUpOnceCorrected(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, users(admin, &server.User{Username: "belfry", Password: "secret"}))
 	js := dial(t, s.URL(), nats.UserInfo("admin", "admin"))
 	makeStream(t, js, townStream())

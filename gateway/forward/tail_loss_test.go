@@ -12,6 +12,7 @@ import (
 )
 
 func TestLossIsNoticedThoughAnotherGatewayPublishedSince(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -70,6 +71,7 @@ func TestLossIsNoticedThoughAnotherGatewayPublishedSince(t *testing.T) {
 }
 
 func TestLateAnswerAboutTheStreamDoesNotSkipTheComparison(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, nil)
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
@@ -140,6 +142,7 @@ func losePowerTogether(t *testing.T, first, lost func(m *memory)) {
 }
 
 func TestLossIsNoticedAfterARestartOfBothThoughTheNewestSubjectIsGone(t *testing.T) {
+	t.Parallel()
 	losePowerTogether(t, func(m *memory) { fill(m, 100, 20) }, func(m *memory) {
 		fill(m, 50, 20)
 		m.add(buffer.Normal, record("new", "town.99001.lighting.observation.new"))
@@ -147,9 +150,11 @@ func TestLossIsNoticedAfterARestartOfBothThoughTheNewestSubjectIsGone(t *testing
 }
 
 func TestLossOfTheNewestRecordAloneIsNoticedAfterARestartOfBoth(t *testing.T) {
+	t.Parallel()
 	losePowerTogether(t, func(m *memory) { fill(m, 300, 20) }, func(m *memory) { fill(m, 1, 20) })
 }
 
 func TestLossIsNoticedAfterARestartOfBothThoughManySubjectsAreWhole(t *testing.T) {
+	t.Parallel()
 	losePowerTogether(t, func(m *memory) { fill(m, 300, 200) }, func(m *memory) { fill(m, 2, 200) })
 }

@@ -44,8 +44,8 @@ func alarmTakes(t testing.TB, js jetstream.JetStream, m *memory, name string) ti
 	return time.Since(begin)
 }
 
-// thinUplink drains a backlog over a thin line and wants three alarms there in time, the line busy and no timeouts.
-func thinUplink(t *testing.T, js jetstream.JetStream, url string, subjects int, leastPerSecond float64) {
+// thinUplink drains a backlog over a thin line and wants alarms there in time, the line busy and no timeouts.
+func thinUplink(t *testing.T, js jetstream.JetStream, url string, subjects, alarms int, leastPerSecond float64) {
 	t.Helper()
 	m := newMemory()
 	fillLarge(m, 3000, subjects)
@@ -54,7 +54,7 @@ func thinUplink(t *testing.T, js jetstream.JetStream, url string, subjects int, 
 	r := start(t, o, m)
 	wait(t, func() bool { return lastSeq(t, js) > 3 }, func() string { return "nothing is published" })
 	begin, first := time.Now(), lastSeq(t, js)
-	for i := range 3 {
+	for i := range alarms {
 		time.Sleep(3 * time.Second) // the backlog drains, the window grows
 		if took := alarmTakes(t, js, m, fmt.Sprint("a", i)); took > 10*time.Second {
 			t.Errorf("alarm %d took %s; counters %v", i, took, r.sink.Counters())
@@ -84,7 +84,7 @@ func TestAlarmOvertakesABacklogOnAThinUplink(t *testing.T) {
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
 	l := startThinLine(t, onLoopback(t), strings.TrimPrefix(s.URL(), "nats://"), 8000, 50*time.Millisecond)
-	thinUplink(t, js, l.url(), 60, 3)
+	thinUplink(t, js, l.url(), 60, 3, 3)
 	if longest := time.Duration(l.longest.Load()); longest > 4*time.Second {
 		t.Errorf("%s of data stood before the line", longest)
 	}
@@ -97,7 +97,7 @@ func TestAlarmOvertakesABacklogOnAThinAndLongUplink(t *testing.T) {
 	js := dial(t, s.URL())
 	makeStream(t, js, townStream())
 	l := startThinLine(t, onLoopback(t), strings.TrimPrefix(s.URL(), "nats://"), 8000, time.Second)
-	thinUplink(t, js, l.url(), 24, 1.5)
+	thinUplink(t, js, l.url(), 24, 2, 1.5)
 	if longest := time.Duration(l.longest.Load()); longest > 4*time.Second {
 		t.Errorf("%s of data stood before the line", longest)
 	}
@@ -119,7 +119,7 @@ func TestAlarmOvertakesABacklogThroughTheKernelsTokenBucket(t *testing.T) {
 	makeStream(t, js, townStream())
 	listener := inNamespace(t, "64kbit")
 	l := startThinLine(t, listener, strings.TrimPrefix(s.URL(), "nats://"), 0, 0)
-	thinUplink(t, js, l.url(), 60, 3)
+	thinUplink(t, js, l.url(), 60, 3, 3)
 }
 
 // F60: what waited through an outage drains at the stated rate, and alarms pass it by.
