@@ -42,7 +42,7 @@ func main() {
 	flag.DurationVar(&f.length, "for", 0, "the long form: go on with other seeds for so long")
 	flag.StringVar(&f.parts, "part", "", "only these, with commas between: "+partNames())
 	flag.IntVar(&f.count, "count", 0, "how many cases of each part, instead of its own number")
-	flag.Uint64Var(&f.seed, "seed", rand.Uint64()>>1, "of all random choices")
+	flag.Uint64Var(&f.seed, "seed", rand.Uint64N(1_000_000_000), "of all random choices")
 	flag.BoolVar(&f.mutants, "mutants", true, "show that changed programs are noticed; not with -part")
 	flag.StringVar(&f.belfry, "belfry", "bin/belfry", "the program under test")
 	flag.StringVar(&f.source, "source", ".", "its source, for the mutants")
