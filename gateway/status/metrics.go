@@ -15,7 +15,6 @@ var (
 	failed      = describe("failed_total", "Uplinks that could not be held; their source delivers them again.", "source")
 	transport   = describe("source_total", "What a source counts of its transport.", "source", "what")
 	forwarded   = describe("forward_total", "What the forwarding to NATS counts.", "what")
-	inFlight    = describe("forward_in_flight", "Events on their way to NATS, not acknowledged yet.")
 	ready       = describe("ready", "1 when a part is connected and working.", "part")
 
 	pending         = describe("buffer_pending", "Records not yet published.", "lane")
@@ -54,6 +53,13 @@ var (
 	ledgerBalanced    = describe("ledger_balanced", "1 while both sums are right.")
 )
 
+// forwarding are the values of the sink that hold now; the others are totals.
+var forwarding = map[string]*prometheus.Desc{
+	"in_flight":       describe("forward_in_flight", "Events on their way to NATS, not acknowledged yet."),
+	"in_flight_bytes": describe("forward_in_flight_bytes", "Bytes of them, and of questions to the stream."),
+	"window_bytes":    describe("forward_window_bytes", "How many bytes may be on their way now; follows the delay of the line."),
+}
+
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("belfry_"+name, help, labels, nil)
 }
@@ -87,8 +93,8 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	for what, value := range c.view.SinkCounters() {
-		if what == "in_flight" {
-			gauge(inFlight, float64(value))
+		if now, ok := forwarding[what]; ok {
+			gauge(now, float64(value))
 			continue
 		}
 		count(forwarded, value, what)
