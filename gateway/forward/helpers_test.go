@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -65,7 +66,13 @@ func townStream() jetstream.StreamConfig {
 
 func makeStream(t testing.TB, js jetstream.JetStream, config jetstream.StreamConfig) {
 	t.Helper()
-	if _, err := js.CreateOrUpdateStream(t.Context(), config); err != nil {
+	var err error
+	for range 3 { // a server that has just started may be slow to answer
+		if _, err = js.CreateOrUpdateStream(t.Context(), config); !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
