@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 )
 
 // check looks at all in a segment file that bbolt trusts without looking: a damaged page can make it panic on another
@@ -22,8 +24,7 @@ type check struct {
 	meta  meta
 	found bool // meta
 
-	damaged uint64 // records of Urgent and Normal
-	records uint64 // intact ones, in all lanes
+	damaged []piece // records of Urgent and Normal
 }
 
 // What a page is.
@@ -41,10 +42,28 @@ func checkFile(path string, known int) (*check, error) {
 	}
 	c := &check{pages: pages, known: known}
 	err = c.run()
+	if err == nil && len(c.damaged) > 0 {
+		err = c.lookForCopies(path)
+	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return c, fmt.Errorf("check: %w", err)
 	}
 	return c, nil
+}
+
+// lookForCopies returns ErrCorrupt when an intact copy of a damaged record is in pages that are not in use any more, which
+// is what a salvage finds. What was made anew once has none.
+func (c *check) lookForCopies(path string) error {
+	if aside, err := filepath.Glob(path + "*" + suffixAside); err != nil || len(aside) > 0 {
+		return err
+	}
+	carver := newCarver(c.pages, 0, entry{UUID: c.meta.UUID}, c.known)
+	for _, found := range carver.carve() {
+		if slices.ContainsFunc(c.damaged, func(p piece) bool { return p.bucket == found.bucket && p.key == found.key }) {
+			return fmt.Errorf("%w: %d records, of which there are older copies", ErrCorrupt, len(c.damaged))
+		}
+	}
+	return nil
 }
 
 func (c *check) run() error {
@@ -363,11 +382,9 @@ func (c *check) values(id bucketID) func(flags uint32, key, value []byte) error 
 		_, err := checked(place{c.meta.UUID, id, binary.BigEndian.Uint64(key)}, value)
 		switch {
 		case err != nil && id < bucketID(Quarantine):
-			c.damaged++
+			c.damaged = append(c.damaged, piece{bucket: id, key: binary.BigEndian.Uint64(key)})
 		case err != nil:
 			return fmt.Errorf("value of %x: %w", key, err)
-		case id <= bucketCarried:
-			c.records++
 		}
 		return nil
 	}

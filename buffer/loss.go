@@ -227,7 +227,7 @@ func (b *Buffer) exactly(g gap) []Range {
 	}
 	var there map[Seq]bool
 	for _, s := range b.segments {
-		if s.First <= g.first && g.first <= s.Last && s.broken == nil {
+		if s.First <= g.first && g.first <= s.Last {
 			there = s.numbers(g.first, g.last)
 		}
 	}

@@ -66,6 +66,8 @@ type Buffer struct {
 	lastNumber      uint32
 	full            bool
 	overLimits      bool
+	staleManifest   bool      // what is on disk is not what should be
+	manifestFailed  time.Time // when
 	keepMarks       bool
 	rolloverFailed  time.Time
 	namesChecked    time.Time
@@ -124,10 +126,10 @@ func (b *Buffer) open() error {
 	if err != nil {
 		return err
 	}
-	b.forgetUnknown()
 	if err := b.writeHead(lost); err != nil {
 		return err
 	}
+	b.forgetUnknown() // not before: what was in quarantine in a lost segment is accounted for
 	b.restoreMarks()
 	b.findOldests()
 	return nil
@@ -387,6 +389,9 @@ func (b *Buffer) writeHead(lost []lostSegment) error {
 	if b.head == nil {
 		err = b.replaceHead()
 	} else {
+		err = b.writeManifest()
+	}
+	if err == nil && b.staleManifest {
 		err = b.writeManifest()
 	}
 	if noRoom(err) && len(lost) == 0 { // what is there can be delivered; the writer tries again

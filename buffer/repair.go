@@ -139,7 +139,11 @@ func (b *Buffer) settle(s *segment) {
 		}
 		bt.announceLost(append(lost, carried...), causeDamage)
 		if s.rebuilt.incomplete {
-			bt.announceLost([]Range{{Lane: Normal, First: s.Last + 1, Last: s.Last + lostHead}}, causeEnd)
+			there, first := s.numbers(s.First, s.Last), s.First
+			for there[first] {
+				first++
+			}
+			bt.announceLost([]Range{{Lane: Normal, First: first, Last: s.Last + lostHead}}, causeEnd)
 		}
 		return nil
 	})

@@ -147,7 +147,7 @@ func recordsAreWhole(path string, known int) bool {
 	}
 	defer func() { _ = file.Close() }()
 	c := &check{pages: pages, known: known, only: true}
-	return c.run() == nil && c.damaged == 0
+	return c.run() == nil && len(c.damaged) == 0
 }
 
 // rebuild writes a file with all pieces, under another name.

@@ -3,6 +3,7 @@ package buffer
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -67,12 +68,15 @@ func (s *segment) put(tx *bolt.Tx, bt *batch) error {
 
 // loadSnapshot reads the state that the segment began with; an error says that it is not complete.
 func (s *segment) loadSnapshot(set func(key string, value []byte)) error {
-	complete := false
+	complete, pieces := false, uint64(0)
 	var errs []error
 	err := s.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketNames[bucketSnapshot]).ForEach(func(k, v []byte) error {
 			n := binary.BigEndian.Uint64(k)
 			piece, err := unsealBytes(place{s.uuid, bucketSnapshot, n}, v)
+			if pieces++; err == nil && n != pieces {
+				err = fmt.Errorf("%w: a piece of the state is missing", ErrCorrupt)
+			}
 			if err == nil && !readChanges(piece, set) {
 				err = ErrCorrupt
 			}
@@ -96,7 +100,8 @@ func (s *segment) replay(set func(key string, value []byte)) (damaged int, err e
 			if s.Closed && s.Commits > 0 && n > s.Commits {
 				return nil // of the commit for which it was retired
 			}
-			last = max(last, n)
+			damaged += int(n - last - 1) // those that are missing
+			last = n
 			changes, err := unsealBytes(place{s.uuid, bucketLog, n}, v)
 			if err != nil || !readChanges(changes, set) {
 				damaged++
