@@ -239,7 +239,7 @@ func (f *forwarder) forgetIdle() {
 func (f *forwarder) list(s *subject) {
 	f.skipStored(s)
 	if s.queue.len() == 0 {
-		s.state = idle
+		s.state, s.single = idle, nil
 		return
 	}
 	s.state = listed

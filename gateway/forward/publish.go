@@ -23,7 +23,6 @@ const (
 type flight struct {
 	msg      nats.Msg
 	item     *item
-	size     int // on the line
 	sending  sending
 	expected []string // value of the header that names the subject's last message
 }

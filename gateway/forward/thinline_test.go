@@ -13,7 +13,6 @@ type thinLine struct {
 	address string
 	rate    float64       // bytes a second each way; 0 for any
 	delay   time.Duration // each way
-	dead    atomic.Bool   // new and old connections stay open and carry nothing
 	longest atomic.Int64  // longest that a byte waited before the line, nanoseconds
 
 	group sync.WaitGroup
