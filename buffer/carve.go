@@ -24,6 +24,7 @@ type carver struct {
 	last   bucketID // where the last value belonged
 	copied []byte   // the page that is looked at
 	tx     uint64   // the newest transaction that a meta page tells of
+	metas  int      // how many of the two meta pages are whole
 }
 
 // piece is where a value is.
@@ -48,6 +49,7 @@ func newCarver(pages *pageFile, number int, e entry, known int) *carver {
 		}
 		if m, err := pages.meta(at); err == nil {
 			c.tx = max(c.tx, m.tx)
+			c.metas++
 		}
 	}
 	return c

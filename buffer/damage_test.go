@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"slices"
@@ -299,6 +300,83 @@ func TestSegmentOfANewerVersionIsLeftAlone(t *testing.T) {
 }
 
 // F43: what a killed process left half made.
+// F103: files of other machines are not opened, and what is in them is not lost.
+func TestFileOfAnotherByteOrderIsNamed(t *testing.T) {
+	o, segments := threeSegments(t)
+	b := open(t, o)
+	want := texts(read(t, b, Normal, 0))
+	closeBuffer(t, b)
+	data, err := os.ReadFile(segments[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{0, pageSize} {
+		slices.Reverse(data[at+pageHeader : at+pageHeader+4])
+	}
+	pages := newPageFile(bytes.NewReader(data), int64(len(data)))
+	if _, err := pages.meta(0); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "byte order") {
+		t.Errorf("got %v", err)
+	}
+	for _, at := range []int{0, pageSize} { // as a machine with pages of 16 KiB writes it
+		slices.Reverse(data[at+pageHeader : at+pageHeader+4])
+		meta := data[at+pageHeader:]
+		pages.order.PutUint32(meta[8:], 4*pageSize)
+		sum := fnv.New64a()
+		_, _ = sum.Write(meta[:metaChecked])
+		pages.order.PutUint64(meta[metaChecked:], sum.Sum64())
+	}
+	if _, err := newPageFile(bytes.NewReader(data), int64(len(data))).meta(0); err == nil || !strings.Contains(err.Error(), "pages of 16384 bytes") {
+		t.Errorf("got %v", err)
+	}
+	if err := os.WriteFile(segments[1], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, o)
+	if got := texts(drained(t, b, Normal, 0)); !slices.Equal(got, want) {
+		t.Errorf("%d records, want %d", len(got), len(want))
+	}
+	if s := b.Stats(); s.SetAside != 1 || s.SetAsideBytes != int64(len(data)) || s.Ledger.Lost != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// F104: a salvage that is cut off at any point is begun again.
+func TestSalvageThatIsCutOffIsBegunAgain(t *testing.T) {
+	for name, leave := range map[string]func(path string, harmed []byte) error{
+		"while the new file is written": func(path string, harmed []byte) error {
+			return errors.Join(os.WriteFile(path, harmed, 0o600), os.WriteFile(path+temporary, harmed[:5*pageSize], 0o600))
+		},
+		"between the two names": func(path string, harmed []byte) error {
+			return errors.Join(os.Remove(path), os.WriteFile(path+suffixAside, harmed, 0o600), os.WriteFile(path+temporary, harmed, 0o600))
+		},
+	} {
+		for at := range 4 {
+			t.Run(fmt.Sprint(name, at), func(t *testing.T) {
+				t.Parallel()
+				o, segments := threeSegments(t)
+				b := open(t, o)
+				want := texts(read(t, b, Normal, 0))
+				closeBuffer(t, b)
+				harmed, err := os.ReadFile(segments[at])
+				if err != nil {
+					t.Fatal(err)
+				}
+				clear(harmed[:pageSize]) // one of the two meta pages: nothing is lost
+				if err := leave(segments[at], harmed); err != nil {
+					t.Fatal(err)
+				}
+				b = open(t, o)
+				if got := texts(drained(t, b, Normal, 0)); !slices.Equal(got, want) {
+					t.Errorf("%d records, want %d", len(got), len(want))
+				}
+				if s := b.Stats(); s.Ledger.Lost != 0 {
+					t.Errorf("stats %+v", s)
+				}
+			})
+		}
+	}
+}
+
 func TestLeftoversOfAKilledProcessAreRemoved(t *testing.T) {
 	o := small(t.TempDir())
 	mustPut(t, open(t, o), one(Normal, "elsewhere"))

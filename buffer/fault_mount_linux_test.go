@@ -131,7 +131,8 @@ func fillUp(t *testing.T, b *Buffer) (held int, err error) {
 
 func wantRecords(t *testing.T, b *Buffer, when string, want int) {
 	t.Helper()
-	if got := len(read(t, b, Normal, 0)); got != want || want == 0 {
+	// What was on its way to a disk that then failed may be there too, whole batches of it.
+	if got := len(drained(t, b, Normal, 0)); got < want || got > want+maxBatchRecords || want == 0 {
 		t.Errorf("%s %d records can be read, %d were acknowledged", when, got, want)
 	}
 }

@@ -86,11 +86,36 @@ func (s *segment) collectPieces(carvers []*carver) ([]piece, error) {
 		pieces = append(pieces, c.carve()...)
 	}
 	pieces = slices.DeleteFunc(pieces, func(p piece) bool { return !s.holds(p) })
-	if pieces = sortPieces(pieces); len(pieces) == 0 {
+	s.uuid = uuid
+	if pieces = s.committed(carvers, sortPieces(pieces)); len(pieces) == 0 {
 		return nil, errNothing
 	}
-	s.uuid = uuid
 	return pieces, nil
+}
+
+// committed leaves out what a commit that was never completed left in the newest segment. That can be told when both
+// meta pages are whole, so that it is known which commit was the last, and the log entry of that one is there.
+func (s *segment) committed(carvers []*carver, pieces []piece) []piece {
+	if s.Closed || len(carvers) != 1 || carvers[0].metas != 2 || carvers[0].meta.Format == 0 || carvers[0].meta.Anew {
+		return pieces
+	}
+	last := carvers[0].tx - min(carvers[0].tx, txOfHead)
+	i := slices.IndexFunc(pieces, func(p piece) bool { return p.bucket == bucketLog && p.key == last })
+	if i < 0 {
+		return pieces
+	}
+	value, err := carvers[0].pages.read(pieces[i].at, pieces[i].size)
+	if err != nil {
+		return pieces
+	}
+	var c counters
+	known := false
+	if changes, err := unsealBytes(place{s.uuid, bucketLog, last}, value); err == nil {
+		readChanges(changes, func(key string, value []byte) { known = known || key == keyCounters && c.decode(value) })
+	}
+	return slices.DeleteFunc(pieces, func(p piece) bool {
+		return known && (p.bucket <= bucketID(Quarantine) && Seq(p.key) > c.lastSeq || p.bucket == bucketLog && p.key > last)
+	})
 }
 
 // holds tells whether something may be in the segment, and does not come from the commit for which it was retired.
@@ -123,7 +148,9 @@ func (s *segment) judge(paths []string, carvers []*carver, pieces []piece) salva
 	}
 	var tx uint64
 	for _, c := range carvers {
-		tx = max(tx, c.tx)
+		if !c.meta.Anew {
+			tx = max(tx, c.tx)
+		}
 	}
 	if tx > 0 && found.commits+txOfHead >= tx {
 		return found
@@ -180,7 +207,7 @@ func (s *segment) rebuild(name string, carvers []*carver, pieces []piece) error 
 func (s *segment) putHead(tx *bolt.Tx) error {
 	e := s.entry
 	e.Last, e.Ends, e.Closed, e.Commits = e.First-1, e.Starts, false, 0
-	return putHead(tx, meta{Format: segmentFormat, UUID: s.uuid, entry: e})
+	return putHead(tx, meta{Format: segmentFormat, UUID: s.uuid, Anew: true, entry: e})
 }
 
 func putPieces(tx *bolt.Tx, carvers []*carver, pieces []piece) error {

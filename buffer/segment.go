@@ -58,6 +58,7 @@ var (
 type meta struct {
 	Format int      `json:"format"`
 	UUID   [16]byte `json:"uuid"`
+	Anew   bool     `json:"anew,omitempty"` // made by a salvage: bbolt's transactions are not the commits
 	entry
 }
 
@@ -99,6 +100,7 @@ type segment struct {
 	releasedAt time.Time // when all in it was first seen to be published
 	newer      bool      // written by a newer version: left alone
 	broken     error     // found damaged: not read again before the writer has made it anew
+	void       bool      // given up before anything was stored in it: deleted once the manifest does not name it
 	rebuilt    *salvaged // what became of it when it was made anew
 	excused    int       // how often it was found broken and then whole
 	stuck      bool      // it was said that it cannot be repaired yet
