@@ -69,7 +69,9 @@ func (bt *batch) start(b *Buffer, s *segment) {
 	clear(bt.fresh)
 	bt.order, bt.undo, bt.marks = bt.order[:0], bt.undo[:0], bt.marks[:0]
 	bt.gaps = bt.gaps[:0]
-	bt.forget(b.forgotten)
+	if !b.staleManifest { // a restart would want to know what became of a segment that the manifest names
+		bt.forget(b.forgotten)
+	}
 }
 
 // forget drops the state that belongs to segments that are gone.

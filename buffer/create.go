@@ -22,7 +22,8 @@ func createSegment(dir string, e entry, s sizes, state map[string][]byte) (*segm
 	seg.UUID = seg.uuid
 	name := seg.path + temporary
 	err := seg.initialise(name, state)
-	if err == nil {
+	named := err == nil
+	if named {
 		err = os.Rename(name, seg.path)
 	}
 	if err == nil {
@@ -37,7 +38,10 @@ func createSegment(dir string, e entry, s sizes, state map[string][]byte) (*segm
 		seg.base = seg.data
 	}
 	if err != nil {
-		err = errors.Join(err, removeIfThere(name), removeIfThere(seg.path))
+		err = errors.Join(err, seg.close(), removeIfThere(name))
+		if named {
+			err = errors.Join(err, withdraw(seg.path))
+		}
 		return nil, fmt.Errorf("make segment %s: %w", filepath.Base(seg.path), err)
 	}
 	return seg, nil

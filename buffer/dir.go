@@ -46,7 +46,19 @@ func replaceFile(path string, data []byte) error {
 	return nil
 }
 
-// errInDoubt says that a file was replaced, but may be the old one again after a power cut.
+// withdraw removes a file so that it does not come back after a power cut, or says that it may.
+func withdraw(path string) error {
+	err := removeIfThere(path)
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errInDoubt, err)
+	}
+	return nil
+}
+
+// errInDoubt says that a file was replaced or removed, but may be the old one again after a power cut.
 var errInDoubt = errors.New("not known to be on disk")
 
 // putAside renames a suspect file so that it is neither used nor lost, and returns its new name. No file is no error.

@@ -23,6 +23,7 @@ func (b *Buffer) tidy() {
 		return
 	}
 	_ = b.rollover() // logged there
+	b.refreshManifest()
 	b.noteMarks()
 	b.noteReleased()
 	b.deleteReleased()

@@ -171,7 +171,9 @@ func (b *Buffer) apply(bt *batch, took time.Duration) {
 		b.setState(key, bt.overlay[key])
 	}
 	b.counters = bt.counters
-	b.forgotten = b.forgotten[:0]
+	if !b.staleManifest {
+		b.forgotten = b.forgotten[:0]
+	}
 	b.damages = slices.Clone(b.damages[bt.damages:])
 	bt.segment.Last, bt.segment.Ends = bt.counters.lastSeq, bt.counters.stored
 	if err == nil {
@@ -243,20 +245,19 @@ func (b *Buffer) retire(err error) {
 	b.mu.Lock()
 	b.head = nil
 	old.Closed = true
+	old.void = old.Commits == 0 && len(b.segments) > 1 // nothing in it but a copy of the state, and what failed
 	b.mu.Unlock()
 	b.fail(err)
 	old.mu.Lock()
 	old.writing = false
 	old.abandon(errors.Is(err, ErrCorrupt))
 	old.mu.Unlock()
-	if old.Commits == 0 && len(b.segments) > 1 {
-		b.removeSegment(old) // nothing in it but a copy of the state
-	} else if err := b.writeManifest(); err != nil {
+	if err := b.writeManifest(); err != nil {
 		b.log.Error("buffer cannot write its manifest", "err", err)
 	}
 }
 
-// replaceHead begins a new segment. The old one, if any, stays in use if that fails.
+// replaceHead begins a new segment. The old one, if any, stays in use if that fails and leaves nothing behind.
 func (b *Buffer) replaceHead() error {
 	e := entry{
 		Number: b.lastNumber + 1, First: b.counters.lastSeq + 1,
@@ -268,11 +269,19 @@ func (b *Buffer) replaceHead() error {
 	}
 	b.beat()
 	s, err := createSegment(b.options.Dir, e, b.sizes(), b.state)
+	old := b.head
+	if errors.Is(err, errInDoubt) { // a restart may find the new one, and take the old one to end where it ends now
+		b.mu.Lock()
+		b.head = nil
+		if old != nil {
+			old.Closed = true
+		}
+		b.mu.Unlock()
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, b.closeFormer(old))
 	}
 	b.lastNumber = e.Number
-	old := b.head
 	b.mu.Lock()
 	b.segments = append(b.segments, s)
 	b.head = s
@@ -280,26 +289,18 @@ func (b *Buffer) replaceHead() error {
 		old.Closed = true
 	}
 	b.mu.Unlock()
-	if err := b.writeManifest(); err != nil {
-		b.mu.Lock()
-		b.segments = b.segments[:len(b.segments)-1]
-		b.head = old
-		inDoubt := errors.Is(err, errInDoubt)
-		if inDoubt { // a restart may find the old segment closed as it is now: nothing may be added to it
-			b.head = nil
-		} else if old != nil {
-			old.Closed = false
-		}
-		b.mu.Unlock()
-		if inDoubt && old != nil {
-			err = errors.Join(err, old.close())
-		}
-		return errors.Join(err, s.remove())
+	if err := b.writeManifest(); err != nil { // a restart finds the segment by its name
+		b.log.Error("buffer cannot write its manifest", "err", err)
 	}
-	if old != nil {
-		return old.close()
+	return b.closeFormer(old)
+}
+
+// closeFormer closes the file of a segment that is not the head any more.
+func (b *Buffer) closeFormer(old *segment) error {
+	if old == nil || old == b.head {
+		return nil
 	}
-	return nil
+	return old.close()
 }
 
 // rollover begins a new segment when the newest is large or old enough.
@@ -329,12 +330,42 @@ func (b *Buffer) writeManifest() error {
 	b.beat()
 	m := manifest{Format: manifestFormat, Epoch: b.epoch}
 	for _, s := range b.segments {
-		m.Segments = append(m.Segments, s.entry)
+		if !s.void {
+			m.Segments = append(m.Segments, s.entry)
+		}
 	}
-	if b.manifestHook != nil {
-		return b.manifestHook(func() error { return m.write(b.options.Dir) })
+	write := func() error { return m.write(b.options.Dir) }
+	hook := b.manifestHook
+	if hook == nil {
+		hook = func(write func() error) error { return write() }
 	}
-	return m.write(b.options.Dir)
+	err := hook(write)
+	b.staleManifest = err != nil
+	if err != nil {
+		b.manifestFailed = time.Now()
+		return err
+	}
+	b.removeVoid()
+	return nil
+}
+
+// refreshManifest tries again to write the manifest.
+func (b *Buffer) refreshManifest() {
+	if b.staleManifest && time.Since(b.manifestFailed) >= failedPause {
+		_ = b.writeManifest() // logged when it failed first
+	}
+}
+
+// removeVoid deletes segments that the manifest does not name any more.
+func (b *Buffer) removeVoid() {
+	for _, s := range b.segments {
+		if s.void {
+			b.dropSegment(s)
+			if err := s.remove(); err != nil {
+				b.log.Error("buffer cannot delete a segment", "file", filepath.Base(s.path), "err", err)
+			}
+		}
+	}
 }
 
 // removeSegment deletes a segment whose records are not needed any more. A segment that the manifest names although
