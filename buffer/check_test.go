@@ -98,7 +98,7 @@ func BenchmarkSegmentOfDefaultSize(b *testing.B) {
 	}
 	s := buffer.segments[0]
 	path := s.path
-	closeBuffer2(b, buffer)
+	closeBuffer(b, buffer)
 	b.Run("check", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := checkFile(path, segmentFormat); err != nil {
@@ -121,10 +121,4 @@ func BenchmarkSegmentOfDefaultSize(b *testing.B) {
 			b.StartTimer()
 		}
 	})
-}
-
-func closeBuffer2(b *testing.B, buffer *Buffer) {
-	if err := buffer.Close(); err != nil {
-		b.Fatal(err)
-	}
 }

@@ -16,7 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-func closeBuffer(t *testing.T, b *Buffer) {
+func closeBuffer(t testing.TB, b *Buffer) {
 	t.Helper()
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
@@ -335,6 +335,7 @@ func TestFileOfAnotherByteOrderIsNamed(t *testing.T) {
 	if got := texts(drained(t, b, Normal, 0)); !slices.Equal(got, want) {
 		t.Errorf("%d records, want %d", len(got), len(want))
 	}
+	b = reopen(t, b)
 	if s := b.Stats(); s.SetAside != 1 || s.SetAsideBytes != int64(len(data)) || s.Ledger.Lost != 0 {
 		t.Errorf("stats %+v", s)
 	}

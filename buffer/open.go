@@ -169,6 +169,7 @@ func (b *Buffer) restore() (lost []lostSegment, err error) {
 	if lost, err = b.openNewest(); err != nil {
 		return nil, err
 	}
+	b.aside, b.asideBytes = countAside(b.options.Dir)
 	b.restoreState()
 	if len(entries) > 0 && b.state[keyCounters] == nil { // the state is lost, but what was before the oldest segment is still known to be done with
 		for lane := range b.counters.done {
