@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -146,7 +147,7 @@ func (f *failures) plan(ctx context.Context, count int) (cases []failure, err er
 		return nil, err
 	}
 	defer func() { _ = m.Unmount() }()
-	if said, err := f.work(ctx, filepath.Join(f.campaign.dir, "plan"), failure{}); err != nil || said != workDone {
+	if said, err := f.work(ctx, filepath.Join(f.campaign.dir, "plan"), failure{}); err != nil || !strings.HasPrefix(said, workDone) {
 		return nil, fmt.Errorf("workload without failures: %s: %w", said, err)
 	}
 	for _, kind := range failureKinds {
@@ -235,10 +236,13 @@ func (f *failures) try(ctx context.Context, inspector *inspector, lane int, one 
 	switch {
 	case failed != nil:
 		r.find(&r.unexplained, "%s: the workload: %v", name, failed)
-	case one.heals && said != workDone:
+	case one.heals && !strings.HasPrefix(said, workDone):
 		r.find(&r.unexplained, "%s: the disk is well again, the workload is not: %s", name, said)
 	case fired == 0:
 		f.campaign.log.Debug("did not fire", "case", name)
+	}
+	if _, logged, _ := strings.Cut(said, " "); logged != "" {
+		name += " {" + logged[:min(len(logged), 600)] + "}"
 	}
 	return f.judge(ctx, inspector, lane, job{
 		Recording: filepath.Join(f.campaign.dir, "failures-"+strconv.Itoa(lane)), Settings: f.settings, Failures: true, Left: backing,

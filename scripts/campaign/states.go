@@ -17,7 +17,7 @@ import (
 func init() {
 	parts = append(parts,
 		part{name: "states", about: "what a power cut may leave of recorded writes, sector by sector", short: 10000, long: 200000, run: runStates},
-		part{name: "failures", about: "failure of the n-th write, fsync, open, rename, ...", short: 300, long: 6000, run: runFailures},
+		part{name: "failures", about: "failure of the n-th write, fsync, open, rename, ...", short: 250, long: 6000, run: runFailures},
 	)
 	children["again"] = againChild
 }

@@ -343,7 +343,7 @@ func (c *inspection) compareStats() {
 	if err := c.stats.Ledger.Balance(); err != nil {
 		c.unexplained("the ledger does not balance: %v", err)
 	}
-	if bad, _ := filepath.Glob(filepath.Join(c.options.Dir, "*.bad")); len(bad) > 0 {
+	if bad, _ := filepath.Glob(filepath.Join(c.options.Dir, "*.bad")); len(bad) > 0 && !c.failures { // what could not be read for a while is kept
 		c.unexplained("put aside: %v", bad)
 	}
 }

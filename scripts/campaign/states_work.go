@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,7 +55,7 @@ type work struct {
 	gaveUp   bool
 }
 
-// workDone is what a workload says in the end, unless it says why it gave up.
+// workDone is what a workload says in the end, before what the buffer logged, unless it says why it gave up.
 const workDone = "done"
 
 // workChild runs a workload on a mount: args are its settings as JSON. When it is done it says so and waits for the end
@@ -76,17 +77,17 @@ func workChild(args []string) int {
 			err = errors.New("the disk does not get well")
 		}
 		if err != nil && w.Failing {
-			fmt.Printf("gave up in session %d: %v %q\n", session, err, w.problems.String())
+			fmt.Printf("gave up in session %d: %v %q\n", session, err, w.said())
 			_, _ = io.Copy(io.Discard, os.Stdin)
 			return 0
 		}
 		if err != nil {
-			w.note(note{Kind: noteWrong, Text: fmt.Sprintf("session %d: %v %s", session, err, w.problems.String())})
+			w.note(note{Kind: noteWrong, Text: fmt.Sprintf("session %d: %v %s", session, err, w.said())})
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
-	fmt.Println(workDone)
+	fmt.Println(workDone, strings.ReplaceAll(w.said(), "\n", "; "))
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return 0
 }
@@ -113,6 +114,13 @@ func (w *work) Write(line []byte) (int, error) {
 		w.problems.Write(line)
 	}
 	return len(line), nil
+}
+
+// said returns what the buffer logged.
+func (w *work) said() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.problems.String()
 }
 
 func (w *work) session(session int) error {
