@@ -95,7 +95,8 @@ type Options struct {
 	// written any more, and what was acknowledged is on disk. nil lets the panic go on.
 	Died func(cause any)
 
-	format int // for tests: the newest format of segments that is understood
+	format    int          // for tests: the newest format of segments that is understood
+	interrupt func() error // for tests: fails between two transactions of adopt
 }
 
 // Group is what one message leaves behind: all of it is committed in one transaction, or nothing.

@@ -70,7 +70,7 @@ func (s *segment) initialise(name string, state map[string][]byte) error {
 }
 
 func (s *segment) writeHead(tx *bolt.Tx, state map[string][]byte) error {
-	if err := putHead(tx, meta{Format: segmentFormat, UUID: s.uuid, entry: s.entry}); err != nil {
+	if err := putHead(tx, meta{Format: s.sizes.format, UUID: s.uuid, entry: s.entry}); err != nil {
 		return err
 	}
 	bucket := tx.Bucket(bucketNames[bucketSnapshot])

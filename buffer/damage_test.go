@@ -290,7 +290,7 @@ func TestSegmentOfANewerVersionIsLeftAlone(t *testing.T) {
 	mustPut(t, b, one(Normal, "new"))
 	b = reopen(t, b)
 	mustPut(t, b, one(Normal, "newer"))
-	if after, err := os.ReadFile(segments[3]); err != nil || !bytes.Equal(before, after) {
+	if after, err := os.ReadFile(segments[3] + suffixNewer); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the file was changed: %v", err)
 	}
 	last := read(t, b, Normal, 0)

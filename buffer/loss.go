@@ -34,22 +34,29 @@ func (b *Buffer) lose(l lostSegment) error {
 			return nil // was being deleted
 		}
 	}
+	newer := errors.Is(l.err, errNewer)
 	var records uint64
 	err := b.commitOwn(func(tx *Tx) error {
 		var ranges []Range
 		records, ranges = tx.batch.loseSegment(l.entry)
-		tx.batch.announceLost(ranges, causeSegment)
+		cause := causeSegment
+		if newer {
+			cause = causeNewer
+		}
+		tx.batch.announceLost(ranges, cause)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	if newer {
+		b.log.Error("buffer keeps a segment for a newer version", "file", l.fileName()+suffixNewer, "first", l.First, "last", l.Last,
+			"unpublished", records, "err", l.err)
+		return nil
+	}
 	b.mu.Lock()
 	b.damaged += max(1, records)
 	b.mu.Unlock()
-	if errors.Is(l.err, errNewer) {
-		return nil
-	}
 	name, err := putAside(filepath.Join(b.options.Dir, l.fileName()))
 	files, bytes := countAside(b.options.Dir)
 	b.mu.Lock()
@@ -115,13 +122,13 @@ func (bt *batch) swallow(whole *gap) {
 func (b *Buffer) breakSegment(s *segment, err error) {
 	b.mu.Lock()
 	first := s.broken == nil
-	if first && isDamage(err) {
+	if first && unusable(err) {
 		s.broken = err
 	}
 	b.mu.Unlock()
 	if first {
 		b.log.Error("buffer cannot read a segment", "file", filepath.Base(s.path), "err", err)
-		if isDamage(err) && !b.options.ReadOnly {
+		if unusable(err) && !b.options.ReadOnly {
 			_ = b.queue.own(func(*Tx) error { return nil }, nil) // the writer is to repair it now
 		}
 	}
@@ -199,9 +206,10 @@ func (bt *batch) unpublished(g gap) (gap, bool) {
 
 // The causes that Lost is given.
 const (
-	causeDamage  = "damage"      // of records or of pages of a file
-	causeSegment = "segment"     // of a file as a whole, or it is missing
-	causeEnd     = "end_unknown" // of the newest file: what it held at its end cannot be known
+	causeDamage  = "damage"        // of records or of pages of a file
+	causeSegment = "segment"       // of a file as a whole, or it is missing
+	causeNewer   = "newer_version" // wrote the file: its records wait there until that version runs again
+	causeEnd     = "end_unknown"   // of the newest file: what it held at its end cannot be known
 )
 
 // announceLost tells Lost, and appends what it has to say.

@@ -129,6 +129,12 @@ func (b *Buffer) open() error {
 	if err := b.writeHead(lost); err != nil {
 		return err
 	}
+	if b.head != nil {
+		if err := b.adopt(); err != nil {
+			return err
+		}
+	}
+	b.square()
 	b.forgetUnknown() // not before: what was in quarantine in a lost segment is accounted for
 	b.restoreMarks()
 	b.findOldests()
@@ -176,6 +182,7 @@ func (b *Buffer) restore() (lost []lostSegment, err error) {
 			b.counters.done[lane] = max(b.counters.done[lane], entries[0].Starts[lane])
 			b.counters.stored[lane] = max(b.counters.stored[lane], b.counters.done[lane])
 		}
+		b.counters.published = b.counters.done[Urgent] + b.counters.done[Normal] // as good as any guess
 	}
 	return lost, nil
 }
@@ -281,9 +288,14 @@ func (b *Buffer) openNewest() (lost []lostSegment, err error) {
 		case errors.Is(err, errLater) && s.Closed:
 			s.broken = err
 		case errors.Is(err, errNewer):
-			b.log.Error("buffer leaves a segment alone", "file", filepath.Base(s.path), "err", err)
-			s.newer = true
 			lost = append(lost, lostSegment{s.entry, i == last, err})
+			if !b.options.ReadOnly {
+				if _, err := keepForNewer(s.path); err != nil { // before the manifest forgets it
+					return nil, err
+				}
+				continue
+			}
+			s.newer = true
 		case err != nil && !isDamage(err):
 			return nil, err
 		case err != nil:
@@ -301,6 +313,9 @@ func (b *Buffer) openNewest() (lost []lostSegment, err error) {
 	b.segments = kept
 	return lost, nil
 }
+
+// unusable tells that nothing can be read of a file as it is.
+func unusable(err error) bool { return isDamage(err) || errors.Is(err, errNewer) }
 
 // isDamage tells errors that are about what is in a file from those that have another cause and may go away.
 func isDamage(err error) bool {

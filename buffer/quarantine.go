@@ -41,7 +41,7 @@ func (b *Buffer) merge(limit int, searches []search) ([]placed, error) {
 	for i := range searches {
 		s, q := searches[i].segment, &searches[i].scan
 		_, err := s.collect(q)
-		if err != nil && !isDamage(err) {
+		if err != nil && !unusable(err) {
 			return nil, err
 		}
 		if err != nil {

@@ -163,7 +163,7 @@ func (r *reading) part(p part, from Seq) (whole bool, err error) {
 	begin := q.from
 	done, err := p.segment.collect(q)
 	switch {
-	case err != nil && !isDamage(err):
+	case err != nil && !unusable(err):
 		return false, err
 	case err != nil:
 		clear(q.found[found:])

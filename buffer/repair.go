@@ -3,6 +3,7 @@ package buffer
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -96,6 +97,11 @@ func (b *Buffer) repair(s *segment, damage error) error {
 		b.settle(s)
 		b.mend(s)
 		return nil
+	case errors.Is(err, errNewer):
+		damage = err
+		if _, err := keepForNewer(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	case !errors.Is(err, ErrCorrupt):
 		return err
 	}

@@ -207,7 +207,7 @@ func (s *segment) rebuild(name string, carvers []*carver, pieces []piece) error 
 func (s *segment) putHead(tx *bolt.Tx) error {
 	e := s.entry
 	e.Last, e.Ends, e.Closed, e.Commits = e.First-1, e.Starts, false, 0
-	return putHead(tx, meta{Format: segmentFormat, UUID: s.uuid, Anew: true, entry: e})
+	return putHead(tx, meta{Format: s.sizes.format, UUID: s.uuid, Anew: true, entry: e})
 }
 
 func putPieces(tx *bolt.Tx, carvers []*carver, pieces []piece) error {

@@ -17,6 +17,7 @@ const (
 	prefixGap     = internalPrefix + "g"
 	prefixDrop    = internalPrefix + "d"
 	prefixInfo    = internalPrefix + "s"
+	prefixAdopt   = internalPrefix + "n" // and the uuid of a segment: see adoptKey
 	prefixDiscard = internalPrefix + "r" // and a reason: how many messages were discarded for it
 	keyPosition   = internalPrefix + "p" // of the far side, see SetPosition
 )

@@ -51,9 +51,10 @@ func (n *Normaliser) Expired(records []buffer.Record, reason string) [][]byte {
 
 // lostCauses are the causes of buffer.Options.Lost in words.
 var lostCauses = map[string]string{
-	"damage":      "their place on the disk is damaged",
-	"segment":     "a file of the buffer is missing or cannot be used",
-	"end_unknown": "the end of the newest file of the buffer is damaged; how many records were there cannot be known",
+	"damage":        "their place on the disk is damaged",
+	"segment":       "a file of the buffer is missing or cannot be used",
+	"newer_version": "a newer version of Belfry wrote them; they wait in their file, and are delivered once that version runs again",
+	"end_unknown":   "the end of the newest file of the buffer is damaged; how many records were there cannot be known",
 }
 
 // Lost is the notice that damage has cost records, packed for the urgent lane: a buffer.Options.Lost.
