@@ -109,7 +109,7 @@ func Open(options Options) (*Buffer, error) {
 
 func (b *Buffer) open() error {
 	dir := b.options.Dir
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	if err := CheckDir(dir); err != nil {
@@ -132,6 +132,11 @@ func (b *Buffer) open() error {
 	if b.head != nil {
 		if err := b.adopt(); err != nil {
 			return err
+		}
+	}
+	if b.failing == nil {
+		if err := b.clearOrphans(); err != nil {
+			b.log.Error("buffer cannot tidy its folder", "err", err)
 		}
 	}
 	b.square()
