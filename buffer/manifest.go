@@ -38,6 +38,8 @@ type entry struct {
 	Commits uint64        `json:"commits"` // how many are good, of a closed segment; 0: not known
 	Closed  bool          `json:"closed"`
 
+	guessed bool // Starts are not known: neither the manifest nor the file itself can say
+
 	UUID [16]byte `json:"uuid,omitzero"` // of the file, for the case that its own meta is damaged
 }
 

@@ -192,6 +192,46 @@ func (b *Buffer) restore() (lost []lostSegment, err error) {
 	return lost, nil
 }
 
+// findStarts finds where segments begin of which nothing says so: behind the newest records of those before them.
+func findStarts(segments []*segment) {
+	for i, s := range segments {
+		if !s.guessed || s.newer {
+			continue
+		}
+		var before *segment
+		starts := s.Starts
+		if i > 0 {
+			before = segments[i-1]
+			starts = before.Starts
+		}
+		for lane := range starts {
+			starts[lane] = s.begins(Lane(lane), before, starts[lane])
+		}
+		if s.Starts = starts; before != nil {
+			before.Ends = starts
+		}
+		for lane, start := range starts {
+			s.Ends[lane] = max(s.Ends[lane], start)
+		}
+	}
+}
+
+// begins returns the ordinal of the newest record of a lane before the segment, at least as large as the one given.
+func (s *segment) begins(lane Lane, before *segment, least uint64) uint64 {
+	newest := func(r stored) bool {
+		least = max(least, r.ordinal)
+		return false
+	}
+	if before != nil && before.newest(bucketID(lane), newest) == nil && least > before.Starts[lane] {
+		return least
+	}
+	_ = s.newest(bucketID(lane), func(r stored) bool { // its own first record says it too
+		least = r.ordinal - 1
+		return true
+	})
+	return least
+}
+
 func (b *Buffer) findOldests() {
 	for lane := range b.oldest {
 		b.findOldest(Lane(lane))
@@ -248,8 +288,11 @@ func (b *Buffer) describe(files []entry) []entry {
 		s := newSegment(b.options.Dir, e, b.sizes())
 		if s.reopen() == nil {
 			files[i].Starts, files[i].Created = s.onDisk.Starts, s.onDisk.Created
-		} else if i > 0 {
-			files[i].Starts, files[i].Created = files[i-1].Starts, files[i-1].Created
+		} else {
+			files[i].guessed = true
+			if i > 0 {
+				files[i].Starts, files[i].Created = files[i-1].Starts, files[i-1].Created
+			}
 		}
 		_ = s.close()
 	}
@@ -277,6 +320,7 @@ type lostSegment struct {
 // cannot be used are put aside and returned.
 func (b *Buffer) openNewest() (lost []lostSegment, err error) {
 	last := len(b.segments) - 1
+	all := slices.Clone(b.segments)
 	kept := b.segments[:0]
 	for i, s := range b.segments {
 		s.size, err = fileSize(s.path)
@@ -316,6 +360,14 @@ func (b *Buffer) openNewest() (lost []lostSegment, err error) {
 	}
 	clear(b.segments[len(kept):])
 	b.segments = kept
+	findStarts(all)
+	for i := range lost {
+		for _, s := range all {
+			if s.Number == lost[i].Number {
+				lost[i].entry = s.entry
+			}
+		}
+	}
 	return lost, nil
 }
 
