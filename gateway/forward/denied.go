@@ -54,8 +54,10 @@ func (f *forwarder) refuse(s *subject, problem error) {
 	}
 }
 
+// outOfPatience asks for another subject to have been stored since: what is refused to all is nothing of this subject's, and
+// the buffer has ten times the room of its quarantine.
 func (f *forwarder) outOfPatience(s *subject) bool {
-	return s.givenUp || s.refusals >= f.patience.tries && f.now.Sub(s.refusedSince) >= f.patience.after
+	return s.givenUp || f.storedAt.After(s.refusedSince) && s.refusals >= f.patience.tries && f.now.Sub(s.refusedSince) >= f.patience.after
 }
 
 // giveUpHead puts the subject's next record into quarantine. One is tried now and then all the same.

@@ -100,3 +100,20 @@ func TestSubjectThatIsFullHoldsUpNoOther(t *testing.T) {
 	waitPublished(t, m)
 	onceInOrder(t, js, m)
 }
+
+// A permission that is gone for everything concerns all subjects, as a full stream does: nothing may leave the queue,
+// whose room is ten times that of quarantine.
+func TestAPermissionThatIsMissingForAllRejectsNothing(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, func(o *server.Options) {
+		o.Users = []*server.User{admin, allowed("elsewhere.>", "$JS.API.STREAM.INFO.TOWN", "$JS.API.STREAM.MSG.GET.TOWN")}
+	})
+	makeStream(t, dial(t, s.URL(), nats.UserInfo("admin", "admin")), townStream())
+	m := newMemory()
+	fill(m, 200, 20)
+	startImpatient(t, withPassword(t, s.URL(), "secret"), m)
+	time.Sleep(8 * time.Second)
+	if n := len(m.rejections()); n > 0 {
+		t.Errorf("%d of 200 records are in quarantine though every subject is refused", n)
+	}
+}

@@ -30,6 +30,7 @@ type forwarder struct {
 	runnable [2]fifo[*subject] // listed, ready to be published on
 	parked   map[*subject]struct{}
 	denied   map[*subject]struct{} // those with a problem
+	storedAt time.Time             // when the stream took something last
 	asks     int                   // questions under way
 
 	flights map[*nats.Msg]*flight

@@ -186,6 +186,7 @@ func (f *forwarder) settle(o outcome) {
 	switch fate {
 	case stored:
 		f.published.Add(1)
+		f.storedAt = f.now
 		s.last, s.conflicts = o.seq, 0
 		if o.seq <= f.tail.highest && !o.repeat {
 			f.tail.regressed = true
