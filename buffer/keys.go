@@ -85,6 +85,7 @@ type info struct {
 	quarantineLeft  Seq    // quarantined records up to here were carried away
 	away            uint64 // records before the marks that were not published
 	urgentGone      bool   // all urgent records were carried away
+	keptForOthers   bool   // records in quarantine were carried into this segment
 }
 
 func infoKey(number uint32) string { return prefixInfo + string(encodeNumber(number)) }
@@ -95,9 +96,13 @@ func (i *info) encode() []byte {
 	if i.urgentGone {
 		gone = 1
 	}
+	others := uint64(0)
+	if i.keptForOthers {
+		others = 1
+	}
 	for _, n := range []uint64{
 		i.quarantined, i.quarantineBytes, i.carried, i.carriedBytes, uint64(i.carriedLast),
-		uint64(i.urgentLeft), uint64(i.quarantineLeft), i.away, gone,
+		uint64(i.urgentLeft), uint64(i.quarantineLeft), i.away, gone, others,
 	} {
 		value = binary.AppendUvarint(value, n)
 	}
@@ -114,6 +119,6 @@ func decodeInfo(value []byte) info {
 		quarantined: d.uvarint(), quarantineBytes: d.uvarint(),
 		carried: d.uvarint(), carriedBytes: d.uvarint(), carriedLast: Seq(d.uvarint()),
 		urgentLeft: Seq(d.uvarint()), quarantineLeft: Seq(d.uvarint()),
-		away: d.uvarint(), urgentGone: d.uvarint() == 1,
+		away: d.uvarint(), urgentGone: d.uvarint() == 1, keptForOthers: d.uvarint() == 1,
 	}
 }

@@ -285,11 +285,14 @@ func (b *Buffer) limitQuarantine() error {
 		if b.counters.quarantined == 0 || over <= 0 && b.quarantineSince > old {
 			return nil
 		}
-		records, err := b.placedInQuarantine(0, maxBatchRecords)
+		records, err := b.placedInQuarantine(0, ^Seq(0), maxBatchRecords)
 		if err != nil || len(records) == 0 {
 			return err
 		}
 		b.quarantineSince = records[0].at
+		if over > 0 { // and a little more, so that it is not over again at once
+			over += b.options.QuarantineSize / 20
+		}
 		n := 0
 		for ; n < len(records) && (over > 0 || records[n].at <= old); n++ {
 			over -= int64(len(records[n].Data))
@@ -344,6 +347,7 @@ func (b *Buffer) carryQuarantine(s *segment) error {
 		bt := tx.batch
 		for _, record := range q.found {
 			bt.stage(bucketID(Quarantine), record)
+			bt.info.keptForOthers = true
 			bt.info.quarantined++
 			bt.info.quarantineBytes += uint64(len(record.Data))
 		}

@@ -38,8 +38,12 @@ func (b *Buffer) searches(limit int, plan func(s *segment, i info, q *scan) bool
 // than its neighbours. It returns errGone when a segment was deleted meanwhile.
 func (b *Buffer) merge(limit int, searches []search) ([]placed, error) {
 	var all []placed
+	last := ^Seq(0) // nothing behind it is wanted
 	for i := range searches {
 		s, q := searches[i].segment, &searches[i].scan
+		if q.to = min(q.to, last); q.from > q.to {
+			continue
+		}
 		_, err := s.collect(q)
 		if err != nil && !unusable(err) {
 			return nil, err
@@ -52,10 +56,14 @@ func (b *Buffer) merge(limit int, searches []search) ([]placed, error) {
 		for _, record := range q.found {
 			all = append(all, placed{record, s.Number})
 		}
+		slices.SortStableFunc(all, func(a, b placed) int { return cmp.Compare(a.Seq, b.Seq) })
+		all = slices.CompactFunc(all, func(a, b placed) bool { return a.Seq == b.Seq })
+		if enough := cut(all, limit); len(enough) < len(all) || len(enough) == limit {
+			clear(all[len(enough):])
+			all, last = enough, enough[len(enough)-1].Seq
+		}
 	}
-	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Compare(a.Seq, b.Seq) })
-	all = slices.CompactFunc(all, func(a, b placed) bool { return a.Seq == b.Seq })
-	return cut(all, limit), nil
+	return all, nil
 }
 
 // cut keeps the first records: at most limit, and about as many bytes as one Read returns.
@@ -70,10 +78,13 @@ func cut(records []placed, limit int) []placed {
 	return records
 }
 
-func (b *Buffer) placedInQuarantine(from Seq, limit int) ([]placed, error) {
+func (b *Buffer) placedInQuarantine(from, to Seq, limit int) ([]placed, error) {
 	return b.merge(limit, b.searches(limit, func(s *segment, i info, q *scan) bool {
-		q.bucket, q.to = bucketID(Quarantine), s.Last
+		q.bucket, q.to = bucketID(Quarantine), min(s.Last, to)
 		q.from = max(from, b.counters.quarantineFloor+1, i.quarantineLeft+1)
+		if !i.keptForOthers { // most files need not be opened for a few numbers
+			q.from = max(q.from, s.First)
+		}
 		q.skip = b.droppedFrom(s.Number)
 		return i.quarantined > 0
 	}))
@@ -94,7 +105,7 @@ func (b *Buffer) droppedFrom(number uint32) func(Seq) bool {
 }
 
 func (b *Buffer) readQuarantine(from Seq, limit int) ([]stored, error) {
-	records, err := b.placedInQuarantine(from, limit)
+	records, err := b.placedInQuarantine(from, ^Seq(0), limit)
 	return unplaced(records), err
 }
 
@@ -152,7 +163,7 @@ func (bt *batch) inQuarantine(seq Seq) (*placed, error) {
 	if seq > bt.buffer.counters.lastSeq || bt.get(dropKey(seq)) != nil {
 		return nil, nil
 	}
-	found, err := bt.buffer.placedInQuarantine(seq, 1)
+	found, err := bt.buffer.placedInQuarantine(seq, seq, 1)
 	if err != nil || len(found) == 0 || found[0].Seq != seq {
 		return nil, err
 	}

@@ -191,6 +191,8 @@ func (bt *batch) settleQuarantine(s *segment) ([]Range, error) {
 		}
 		if r.Seq >= s.First {
 			own = append(own, r)
+		} else {
+			i.keptForOthers = true
 		}
 	}
 	bt.setInfo(s.Number, i)

@@ -29,7 +29,7 @@ const verifyAtOnce = 2000
 func (b *Buffer) Verify(ctx context.Context, report func(Finding)) error {
 	segments, missing := b.toVerify()
 	for _, e := range missing {
-		report(Finding{File: e.fileName(), First: e.First, Last: e.Last, Err: fmt.Errorf("%w: the file is missing, or cannot be read at all", ErrCorrupt)})
+		report(Finding{File: e.fileName(), First: e.First, Last: e.Last, Err: b.whyUnread(e)})
 	}
 	for _, v := range segments {
 		if err := v.run(ctx, report); err != nil {
@@ -37,6 +37,14 @@ func (b *Buffer) Verify(ctx context.Context, report func(Finding)) error {
 		}
 	}
 	return nil
+}
+
+// whyUnread says why a segment that should be there was not opened.
+func (b *Buffer) whyUnread(e entry) error {
+	if size, err := fileSize(filepath.Join(b.options.Dir, e.fileName())); err == nil && size > 0 {
+		return fmt.Errorf("%w: the file cannot be opened as it is; the gateway saves all that is intact in it when it starts, and keeps it as .bad", ErrCorrupt)
+	}
+	return fmt.Errorf("%w: the file is missing or empty", ErrCorrupt)
 }
 
 // toVerify lists the segments, and those that should be there and are not.

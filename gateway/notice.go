@@ -70,17 +70,34 @@ func (n *Normaliser) Lost(lost []buffer.Range, cause string) [][]byte {
 	var notices [][]byte
 	for ranges := range slices.Chunk(lost, maxNamed) {
 		var count uint64
+		unknown := false // how many there were in one of the ranges
 		named := make([]map[string]any, len(ranges))
 		for i, r := range ranges {
 			count += r.Records
+			unknown = unknown || r.Records == 0
 			named[i] = map[string]any{"lane": lanes[r.Lane], "first": uint64(r.First), "last": uint64(r.Last), "count": r.Records}
 		}
+		details := map[string]any{"count": count, "cause": cause, "ranges": named}
+		if unknown {
+			details["at_least"] = true
+		}
 		notices = append(notices, n.notice(time.Now(), event.Notice{
-			Code: "lost", Reason: fmt.Sprintf("%d records are lost: %s", count, words),
-			Details: map[string]any{"count": count, "cause": cause, "ranges": named},
+			Code: "lost", Reason: howMany(count, unknown) + " lost: " + words, Details: details,
 		}))
 	}
 	return notices
+}
+
+func howMany(count uint64, unknown bool) string {
+	switch {
+	case unknown && count == 0:
+		return "an unknown number of records is"
+	case unknown:
+		return fmt.Sprintf("at least %d records are", count)
+	case count == 1:
+		return "1 record is"
+	}
+	return fmt.Sprintf("%d records are", count)
 }
 
 func (n *Normaliser) notice(now time.Time, notice event.Notice) []byte {

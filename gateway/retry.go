@@ -63,10 +63,22 @@ func (g *Gateway) Retrier() *Retrier {
 
 // Retry is Gateway.Retry.
 func (r *Retrier) Retry(ctx context.Context, seqs ...buffer.Seq) ([]Retried, error) {
-	attempts, err := r.attempts(seqs)
-	if err != nil {
-		return nil, err
+	var all []Retried
+	for len(seqs) > 0 {
+		attempts, err := r.attempts(seqs)
+		if err != nil {
+			return nil, err
+		}
+		some, err := r.retry(ctx, attempts)
+		if err != nil {
+			return nil, err
+		}
+		all, seqs = append(all, some...), seqs[len(attempts):]
 	}
+	return all, nil
+}
+
+func (r *Retrier) retry(ctx context.Context, attempts []*retry) ([]Retried, error) {
 	var ready []buffer.Seq
 	var places []int
 	for i, a := range attempts {
@@ -90,23 +102,35 @@ func (r *Retrier) Retry(ctx context.Context, seqs ...buffer.Seq) ([]Retried, err
 
 // Try tells what Retry would do, and changes nothing.
 func (r *Retrier) Try(seqs ...buffer.Seq) ([]Retried, error) {
-	attempts, err := r.attempts(seqs)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range attempts {
-		if a.outcome == "" {
-			if err := a.settle(a.append(&trial{state: r.Buffer.State})); err != nil {
-				return nil, err
+	var all []Retried
+	for len(seqs) > 0 {
+		attempts, err := r.attempts(seqs)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range attempts {
+			if a.outcome == "" {
+				if err := a.settle(a.append(&trial{state: r.Buffer.State})); err != nil {
+					return nil, err
+				}
 			}
 		}
+		all, seqs = append(all, results(attempts)...), seqs[len(attempts):]
 	}
-	return results(attempts), nil
+	return all, nil
 }
 
+// retryBytes is about how much of what is in quarantine is held in memory for a retry.
+const retryBytes = 4 << 20
+
+// attempts prepares the first messages, as many as fit into memory.
 func (r *Retrier) attempts(seqs []buffer.Seq) ([]*retry, error) {
 	attempts := make([]*retry, len(seqs))
+	bytes := 0
 	for i, seq := range seqs {
+		if bytes > retryBytes {
+			return attempts[:i], nil
+		}
 		records, err := r.Buffer.Read(buffer.Quarantine, seq, 1)
 		if err != nil {
 			return nil, err
@@ -116,6 +140,7 @@ func (r *Retrier) attempts(seqs []buffer.Seq) ([]*retry, error) {
 			attempts[i].end(RetryAbsent, "")
 			continue
 		}
+		bytes += len(records[0].Data)
 		r.prepare(attempts[i], records[0].Data)
 	}
 	return attempts, nil

@@ -17,7 +17,7 @@ import (
 type quarantineCommand struct {
 	List  quarantineListCommand  `cmd:"" help:"List the messages with the reasons, one a line."`
 	Show  quarantineShowCommand  `cmd:"" help:"Show one message with all that the device sent."`
-	Retry quarantineRetryCommand `cmd:"" help:"Decode messages again with the configuration of today; what still cannot be decoded stays."`
+	Retry quarantineRetryCommand `cmd:"" help:"Decode messages again; what still cannot be decoded stays. A running gateway does it with the files it started with: restart it after a change."`
 	Drop  quarantineDropCommand  `cmd:"" help:"Remove messages for good."`
 }
 
