@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"belfry/buffer"
 	"belfry/gateway"
 )
@@ -37,6 +39,9 @@ func NewServer(folder *Folder, version string) *Server {
 	return &Server{folder: folder, version: version, since: time.Now(), slots: make(chan struct{}, maxAtOnce)}
 }
 
+// maxConnections leaves descriptors to what matters.
+const maxConnections = 16
+
 // Run serves until ctx is done.
 func (s *Server) Run(ctx context.Context, ready func(error)) error {
 	listener, err := listen(ctx, s.folder.Dir)
@@ -50,7 +55,7 @@ func (s *Server) Run(ctx context.Context, ready func(error)) error {
 	stopped := context.AfterFunc(ctx, func() { server.Close() })
 	defer stopped()
 	ready(nil)
-	err = server.Serve(listener)
+	err = server.Serve(netutil.LimitListener(listener, maxConnections))
 	s.running.Wait() // the buffer is closed after us
 	err = errors.Join(err, removeSocket(s.folder.Dir))
 	if ctx.Err() != nil {

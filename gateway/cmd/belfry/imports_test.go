@@ -62,7 +62,7 @@ var owners = map[string][]string{
 	"go.yaml.in/yaml/v4":                  {"gateway/config"},
 	"github.com/alecthomas/kong":          {"gateway/cmd/belfry"},
 	"github.com/prometheus/client_golang": {"gateway/status"},
-	"golang.org/x/net":                    {"gateway/status"},
+	"golang.org/x/net":                    {"gateway/status", "gateway/control"},
 	"go.uber.org/goleak":                  {"gateway/gatewaytest"},
 }
 
