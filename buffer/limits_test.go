@@ -232,14 +232,15 @@ func TestQuarantineGivesUpItsOldest(t *testing.T) {
 	}
 	b := open(t, o)
 	fill(t, b, Quarantine, 200)
-	eventually(t, "limit", func() bool { return b.Stats().Quarantined == 50 })
+	eventually(t, "limit", func() bool { return b.Stats().Quarantined <= 50 })
 	s := b.Stats()
 	records := read(t, b, Quarantine, 0)
-	if s.Quarantined != 50 || len(records) != 50 || given != 150 || s.Expired != 150 || s.Pending[Urgent] == 0 {
-		t.Errorf("%d records left, %d given up, stats %+v", len(records), given, s)
+	left := len(records) // 50 fit, and a twentieth is given up beyond that
+	if left < 47 || left > 50 || s.Quarantined != uint64(left) || given != 200-left || s.Expired != uint64(given) || s.Pending[Urgent] == 0 {
+		t.Errorf("%d records left, %d given up, stats %+v", left, given, s)
 	}
-	if records[49].Seq < 200 {
-		t.Errorf("newest is %d", records[49].Seq)
+	if newest := records[left-1].Seq; newest < 200 {
+		t.Errorf("newest is %d", newest)
 	}
 }
 
