@@ -13,9 +13,21 @@ import (
 // mapped to a file fails when the disk does for a moment.
 const maxExcused = 3
 
+// How long a file that cannot even be opened or read keeps what comes after it waiting: the disk may come to itself.
+const (
+	maxTrouble      = time.Minute
+	maxStartTrouble = 2 * time.Second
+)
+
 // salvageAtStart makes a damaged segment anew. If there is nothing to make it from it returns the damage.
 func (b *Buffer) salvageAtStart(s *segment, damage error) error {
 	err := b.remake(s, damage)
+	for end := time.Now().Add(maxStartTrouble); errors.Is(err, errLater) && !s.Closed; err = b.remake(s, damage) {
+		if time.Now().After(end) {
+			return damage // it must not keep the gateway from starting
+		}
+		time.Sleep(maxStartTrouble / 20)
+	}
 	switch {
 	case err == nil:
 		return s.reopen()
@@ -103,7 +115,12 @@ func (b *Buffer) repair(s *segment, damage error) error {
 			return err
 		}
 	case !errors.Is(err, ErrCorrupt):
-		return err
+		if s.trouble.IsZero() {
+			s.trouble = time.Now()
+		}
+		if time.Since(s.trouble) < maxTrouble {
+			return err
+		}
 	}
 	if err := b.lose(lostSegment{entry: s.entry, err: damage}); err != nil {
 		return err
@@ -116,7 +133,7 @@ func (b *Buffer) repair(s *segment, damage error) error {
 // mend lets a segment be read again.
 func (b *Buffer) mend(s *segment) {
 	b.mu.Lock()
-	s.broken, s.stuck = nil, false
+	s.broken, s.stuck, s.trouble = nil, false, time.Time{}
 	b.mu.Unlock()
 	b.wakeReaders()
 }

@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -34,6 +36,9 @@ func (s *segment) salvage() (found salvaged, err error) {
 	var carvers []*carver
 	for i, path := range paths {
 		pages, file, err := openPages(path)
+		if isTrouble(err) {
+			return found, err // what is in it may be all there is
+		}
 		if err != nil {
 			continue // there may be another
 		}
@@ -54,6 +59,12 @@ func (s *segment) salvage() (found salvaged, err error) {
 		return found, errors.Join(fmt.Errorf("salvage %s: %w", filepath.Base(s.path), err), removeIfThere(name))
 	}
 	return found, nil
+}
+
+// isTrouble tells errors of the disk or the system, which may pass, from those about what is in a file.
+func isTrouble(err error) bool {
+	var number syscall.Errno
+	return errors.As(err, &number) && !errors.Is(err, fs.ErrNotExist)
 }
 
 // remains lists the file and what of it was put aside before, if it is there.

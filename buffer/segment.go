@@ -103,6 +103,7 @@ type segment struct {
 	void       bool      // given up before anything was stored in it: deleted once the manifest does not name it
 	rebuilt    *salvaged // what became of it when it was made anew
 	excused    int       // how often it was found broken and then whole
+	trouble    time.Time // since when it could not even be opened
 	stuck      bool      // it was said that it cannot be repaired yet
 
 	views atomic.Uint32
