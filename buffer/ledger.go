@@ -22,7 +22,7 @@ type Ledger struct {
 	Pending     uint64            `json:"pending"`     // to be published
 	Quarantined uint64            `json:"quarantined"` // in quarantine now
 	Dropped     uint64            `json:"dropped"`     // removed from quarantine by Drop
-	Retried     uint64            `json:"retried"`     // taken out of quarantine by Retry; what became of them was received anew
+	Retried     uint64            `json:"retried"`     // taken out of quarantine by RetryAll; what became of them was received anew
 	Expired     map[string]uint64 `json:"expired"`     // given up, by reason
 	Lost        uint64            `json:"lost"`        // destroyed by damage
 }
@@ -84,14 +84,12 @@ func discardKey(reason string) string { return prefixDiscard + reason }
 func (bt *batch) discard(reason string) {
 	key := discardKey(reason)
 	n, _ := binary.Uvarint(bt.get(key))
-	if n == 0 && bt.buffer.discardReasons() >= maxDiscardReasons {
+	if n == 0 && len(bt.buffer.discarded) >= maxDiscardReasons {
 		key = discardKey(reasonOther)
 		n, _ = binary.Uvarint(bt.get(key))
 	}
 	bt.set(key, binary.AppendUvarint(nil, n+1))
 }
-
-func (b *Buffer) discardReasons() int { return len(b.discarded) }
 
 // ledger is for callers that hold mu.
 func (b *Buffer) ledger() Ledger {

@@ -27,7 +27,7 @@ func TestLedgerKnowsWhatBecameOfEverythingOverRestarts(t *testing.T) {
 	if err := b.Drop(testContext(t), 5); err != nil {
 		t.Fatal(err)
 	}
-	err := b.Retry(testContext(t), 6, func(tx *Tx, data []byte) error {
+	err := retryOne(t, b, 6, func(tx *Tx, data []byte) error {
 		tx.Append(Normal, append([]byte("better "), data...))
 		return nil
 	})
@@ -61,7 +61,7 @@ func TestLedgerKnowsWhatBecameOfEverythingOverRestarts(t *testing.T) {
 func TestRetryThatFailsLeavesTheRecordInQuarantine(t *testing.T) {
 	b := open(t, small(t.TempDir()))
 	mustPut(t, b, Group{Build: func(tx *Tx) error { tx.Append(Quarantine, []byte("odd")); return nil }})
-	err := b.Retry(testContext(t), 1, func(tx *Tx, data []byte) error {
+	err := retryOne(t, b, 1, func(tx *Tx, data []byte) error {
 		tx.Append(Normal, data)
 		return fmt.Errorf("still odd")
 	})
@@ -70,7 +70,7 @@ func TestRetryThatFailsLeavesTheRecordInQuarantine(t *testing.T) {
 	}
 	wantTexts(t, b, Quarantine, "1 odd")
 	wantTexts(t, b, Normal)
-	if err := b.Retry(testContext(t), 7, func(*Tx, []byte) error { return nil }); err == nil {
+	if err := retryOne(t, b, 7, func(*Tx, []byte) error { return nil }); err == nil {
 		t.Error("a record that is not there was retried")
 	}
 }

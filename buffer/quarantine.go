@@ -152,12 +152,6 @@ func (b *Buffer) Drop(ctx context.Context, seqs ...Seq) error {
 // ErrNotThere says that a record is not, or no longer, in quarantine.
 var ErrNotThere = errors.New("not in quarantine")
 
-// Retry takes one record out of quarantine and has build append what becomes of it, in one transaction; it returns when
-// that is on disk. An error of build leaves the record where it is. build is as a Group's Build; data must not be kept.
-func (b *Buffer) Retry(ctx context.Context, seq Seq, build func(tx *Tx, data []byte) error) error {
-	return b.wait(ctx, retryOf(seq, build))
-}
-
 // inQuarantine finds a record in quarantine, nil when it is not there.
 func (bt *batch) inQuarantine(seq Seq) (*placed, error) {
 	if seq > bt.buffer.counters.lastSeq || bt.get(dropKey(seq)) != nil {

@@ -52,7 +52,7 @@ func TestReadOnlyShowsEverythingAndChangesNothing(t *testing.T) {
 	}
 	for what, err := range map[string]error{
 		"Drop": r.Drop(testContext(t), 1), "Reject": r.Reject(testContext(t), Record{Seq: 1}, nil),
-		"Retry": r.Retry(testContext(t), 1, nil),
+		"RetryAll": retryError(r.RetryAll(testContext(t), []Seq{1}, nil)),
 	} {
 		if !errors.Is(err, ErrReadOnly) {
 			t.Errorf("%s: got %v, want ErrReadOnly", what, err)

@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// RetryAll is Retry for several records, in their order and with few commits. Each has a fate of its own: one error for
-// each number, nil where build took the record, which it gets by its place in seqs. The second error is that of the call:
-// then it is not known what became of the records.
+// RetryAll takes records out of quarantine, in the order of seqs and with few commits, and has build append what becomes of
+// each, in the transaction that takes it out; it returns when that is on disk. build gets the record's place in seqs, and is
+// otherwise as a Group's Build; data must not be kept. Each record has a fate of its own: nil, or ErrNotThere, or the error of
+// build, which leaves it where it is. The second error is that of the call: then it is not known what became of the records.
 func (b *Buffer) RetryAll(ctx context.Context, seqs []Seq, build func(i int, tx *Tx, data []byte) error) ([]error, error) {
 	if b.options.ReadOnly {
 		return nil, ErrReadOnly

@@ -45,7 +45,7 @@ func TestMarkSetInATransactionIsKnownAfterwards(t *testing.T) {
 	mark := Mark{1, 2, 3}
 	mustPut(t, b, Group{Build: func(tx *Tx) error { tx.Append(Quarantine, []byte("q")); return nil }})
 	known := true
-	err := b.Retry(testContext(t), 1, func(tx *Tx, data []byte) error {
+	err := retryOne(t, b, 1, func(tx *Tx, data []byte) error {
 		known = tx.Mark(mark)
 		tx.Append(Normal, data)
 		return nil
@@ -58,4 +58,18 @@ func TestMarkSetInATransactionIsKnownAfterwards(t *testing.T) {
 	if err != nil || outcome.Duplicates != 1 {
 		t.Errorf("got %+v, %v for a message that came another way after its retry, want a duplicate", outcome, err)
 	}
+}
+
+// retryOne is RetryAll for one record.
+func retryOne(t *testing.T, b *Buffer, seq Seq, build func(tx *Tx, data []byte) error) error {
+	t.Helper()
+	return retryError(b.RetryAll(testContext(t), []Seq{seq}, func(_ int, tx *Tx, data []byte) error { return build(tx, data) }))
+}
+
+// retryError is what a RetryAll of one record says of it.
+func retryError(fates []error, err error) error {
+	if err == nil {
+		err = fates[0]
+	}
+	return err
 }
