@@ -268,25 +268,12 @@ func TestExpiredNoticeNamesWhatWasGivenUp(t *testing.T) {
 	take(t, n, tx, Uplink{Payload: []byte{1}})
 	take(t, n, tx, Uplink{Payload: []byte{2}})
 	records := []buffer.Record{{Seq: 7, Data: tx.records[0].data}, {Seq: 9, Data: tx.records[1].data}}
-	notices := n.Expired(records, "max_size")
-	if len(notices) != 1 {
-		t.Fatalf("got %d notices, want 1", len(notices))
-	}
-	record, err := event.ParseRecord(notices[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	var body struct {
-		Data struct{ Notice map[string]any }
-	}
-	if err := json.Unmarshal(record.Body, &body); err != nil {
-		t.Fatal(err)
-	}
+	record, notice := onlyNotice(t, n.Expired(records, "max_size"))
 	want := map[string]any{
 		"code": "expired", "reason": "2 records were given up before they could be delivered (max_size)", "count": 2.0,
 		"first": 7.0, "last": 9.0, "cause": "max_size", "services": []any{"water"}, "sensor_count": 1.0, "sensors": []any{"M.1"},
 	}
-	if diff := cmp.Diff(want, body.Data.Notice); diff != "" {
+	if diff := cmp.Diff(want, notice); diff != "" {
 		t.Error(diff)
 	}
 	if record.Subject != "town.99001.gateway.notice.box" {
@@ -331,7 +318,22 @@ func TestUplinkWithoutARecordSaysWhyForTheLedger(t *testing.T) {
 func TestLostNoticeNamesWhatDamageHasCost(t *testing.T) {
 	n := newTestNormaliser(t)
 	lost := []buffer.Range{{Lane: buffer.Normal, First: 7, Last: 9, Records: 3}, {Lane: buffer.Urgent, First: 12, Last: 12, Records: 1}}
-	notices := n.Lost(lost, "damage")
+	_, notice := onlyNotice(t, n.Lost(lost, "damage"))
+	want := map[string]any{
+		"code": "lost", "reason": "4 records are lost: their place on the disk is damaged", "count": 4.0, "cause": "damage",
+		"ranges": []any{
+			map[string]any{"lane": "observations", "first": 7.0, "last": 9.0, "count": 3.0},
+			map[string]any{"lane": "alarms and notices", "first": 12.0, "last": 12.0, "count": 1.0},
+		},
+	}
+	if diff := cmp.Diff(want, notice); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// onlyNotice unpacks the one notice that there should be.
+func onlyNotice(t *testing.T, notices [][]byte) (event.Record, map[string]any) {
+	t.Helper()
 	if len(notices) != 1 {
 		t.Fatalf("got %d notices, want 1", len(notices))
 	}
@@ -345,14 +347,5 @@ func TestLostNoticeNamesWhatDamageHasCost(t *testing.T) {
 	if err := json.Unmarshal(record.Body, &body); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{
-		"code": "lost", "reason": "4 records are lost: their place on the disk is damaged", "count": 4.0, "cause": "damage",
-		"ranges": []any{
-			map[string]any{"lane": "observations", "first": 7.0, "last": 9.0, "count": 3.0},
-			map[string]any{"lane": "alarms and notices", "first": 12.0, "last": 12.0, "count": 1.0},
-		},
-	}
-	if diff := cmp.Diff(want, body.Data.Notice); diff != "" {
-		t.Error(diff)
-	}
+	return record, body.Data.Notice
 }

@@ -63,22 +63,10 @@ func (g *Gateway) Retrier() *Retrier {
 
 // Retry is Gateway.Retry.
 func (r *Retrier) Retry(ctx context.Context, seqs ...buffer.Seq) ([]Retried, error) {
-	var all []Retried
-	for len(seqs) > 0 {
-		attempts, err := r.attempts(seqs)
-		if err != nil {
-			return nil, err
-		}
-		some, err := r.retry(ctx, attempts)
-		if err != nil {
-			return nil, err
-		}
-		all, seqs = append(all, some...), seqs[len(attempts):]
-	}
-	return all, nil
+	return r.each(seqs, func(attempts []*retry) error { return r.retry(ctx, attempts) })
 }
 
-func (r *Retrier) retry(ctx context.Context, attempts []*retry) ([]Retried, error) {
+func (r *Retrier) retry(ctx context.Context, attempts []*retry) error {
 	var ready []buffer.Seq
 	var places []int
 	for i, a := range attempts {
@@ -90,30 +78,40 @@ func (r *Retrier) retry(ctx context.Context, attempts []*retry) ([]Retried, erro
 		return attempts[places[i]].build(tx)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("retry: %w", err)
+		return fmt.Errorf("retry: %w", err)
 	}
 	for i, err := range fates {
 		if err := attempts[places[i]].settle(err); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return results(attempts), nil
+	return nil
 }
 
 // Try tells what Retry would do, and changes nothing.
 func (r *Retrier) Try(seqs ...buffer.Seq) ([]Retried, error) {
-	var all []Retried
-	for len(seqs) > 0 {
-		attempts, err := r.attempts(seqs)
-		if err != nil {
-			return nil, err
-		}
+	return r.each(seqs, func(attempts []*retry) error {
 		for _, a := range attempts {
 			if a.outcome == "" {
 				if err := a.settle(a.append(&trial{state: r.Buffer.State})); err != nil {
-					return nil, err
+					return err
 				}
 			}
+		}
+		return nil
+	})
+}
+
+// each calls do with the attempts at a part of the messages after the other, as many as fit into memory.
+func (r *Retrier) each(seqs []buffer.Seq, do func([]*retry) error) ([]Retried, error) {
+	var all []Retried
+	for len(seqs) > 0 {
+		attempts, err := r.attempts(seqs)
+		if err == nil {
+			err = do(attempts)
+		}
+		if err != nil {
+			return nil, err
 		}
 		all, seqs = append(all, results(attempts)...), seqs[len(attempts):]
 	}
