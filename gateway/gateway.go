@@ -29,6 +29,12 @@ type Uplink struct {
 	// Repeat says that the transport may have delivered this message before (MQTT DUP): drop it when Mark is known.
 	Repeat bool
 
+	// Claim is run in the transaction that stores the uplink, before anything of it: it takes what the uplink uses up (a
+	// frame counter) and may refuse the uplink for it. nil where the transport has nothing of the kind.
+	Claim Claim
+	// Hurry says that the device waits for an answer: the uplink is not kept waiting for others to be stored with.
+	Hurry bool
+
 	// Fault says why the source could not read the message; it goes to quarantine with this reason.
 	Fault error
 	// Discard says why there is nothing to keep in the message ("retained", "other_event"): it is counted by that word.
@@ -37,6 +43,17 @@ type Uplink struct {
 	Readings []event.Measurement
 	// Facts are remembered with the sensor and not published: "joined" = time, ...
 	Facts map[string]string
+}
+
+// Claim reads and changes state that must agree with the events of an uplink. It runs on the buffer's goroutine, perhaps more
+// than once if the transaction must be made anew; it must not block.
+type Claim func(tx Transaction) Claimed
+
+// Claimed is what a Claim found.
+type Claimed struct {
+	Refused  string   // why the uplink is not taken, in a word that is counted; "" when it is
+	Identity string   // the uplink's, in place of Uplink.Identity; "" leaves that
+	Flags    []string // of its events
 }
 
 // ErrContested is what a Run ends with when somebody else seems to take its place again and again. The pause before the

@@ -11,10 +11,12 @@ import (
 	"github.com/chirpstack/chirpstack/api/go/v4/integration"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"belfry/gateway/strictjson"
 )
 
 // A decoded object in an uplink takes three levels of protobuf for one of its own.
-var protoOptions = proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: 3 * maxDepth}
+var protoOptions = proto.UnmarshalOptions{DiscardUnknown: true, RecursionLimit: 3 * strictjson.MaxDepth}
 
 // parseChirpProto reads the protobuf form.
 func parseChirpProto(kind string, payload []byte) (chirpEvent, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"belfry/gateway"
+	"belfry/gateway/strictjson"
 )
 
 func init() { register("mqtt", newMQTT) }
@@ -142,7 +143,7 @@ func (t *topic) read(device string, uplink *gateway.Uplink) {
 // deviceIn returns the device's name at a path of a JSON payload.
 func deviceIn(payload []byte, path string) (string, error) {
 	text := string(payload)
-	if err := checkJSON(text); err != nil {
+	if err := strictjson.Check(text); err != nil {
 		return "", fmt.Errorf("device: %w", err)
 	}
 	switch value := gjson.Get(text, path); value.Type {

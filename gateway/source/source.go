@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"belfry/gateway"
+	"belfry/gateway/lorawan"
 )
 
 // Env is what a source gets from the configuration beside its own options.
@@ -16,6 +17,7 @@ type Env struct {
 	Gateway string // the gateway's name
 	Dir     string // the configuration folder, to which secret and certificate files are relative
 	Log     *slog.Logger
+	Network *lorawan.Network // the radio network of all sources; nil where there is none, which knows no device
 }
 
 // OptionError is a mistake in one option. Constructors return several with errors.Join.

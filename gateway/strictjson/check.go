@@ -1,4 +1,4 @@
-package source
+package strictjson
 
 import (
 	"encoding/json"
@@ -9,18 +9,18 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-const maxDepth = 32 // of objects and arrays in each other
+const MaxDepth = 32 // of objects and arrays in each other
 
-// checkJSON says what is wrong with a JSON text before gjson, which trusts what it reads and follows any depth, sees it.
-func checkJSON(text string) error {
+// Check says what is wrong with a JSON text before gjson, which trusts what it reads and follows any depth, sees it.
+func Check(text string) error {
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '"':
 			i = endOfString(text, i+1)
 		case '{', '[':
-			if depth++; depth > maxDepth {
-				return fmt.Errorf("JSON is nested deeper than %d at offset %d", maxDepth, i)
+			if depth++; depth > MaxDepth {
+				return fmt.Errorf("JSON is nested deeper than %d at offset %d", MaxDepth, i)
 			}
 		case '}', ']':
 			depth--
