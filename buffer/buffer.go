@@ -106,6 +106,8 @@ type Group struct {
 	// Once drops the group when its Mark is among the recent ones. A group without Once is new for sure: what was in the
 	// place of its Mark before is forgotten, even if the group cannot be stored.
 	Once bool
+	// Hurry says that somebody waits for the commit: the group, and what is queued with it, is not kept for others.
+	Hurry bool
 	// Build appends records and changes state through tx. It runs on the writer's goroutine, after the builds of all
 	// groups before it, and again from the same state if the transaction must be made anew; it must not block, nor keep tx.
 	// An error drops the group and fails its Append.

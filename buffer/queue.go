@@ -79,6 +79,7 @@ func (b *Buffer) Append(ctx context.Context, groups []Group, done func(Outcome, 
 	now := time.Now()
 	for _, g := range groups {
 		q.items = append(q.items, item{group: g, request: r, at: now, internal: nothing})
+		q.hurry = q.hurry || g.Hurry
 	}
 	q.policy.arrive(now, len(groups), len(q.items))
 	q.signal()

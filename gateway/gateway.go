@@ -30,7 +30,7 @@ type Uplink struct {
 	Repeat bool
 
 	// Claim is run in the transaction that stores the uplink, before anything of it: it takes what the uplink uses up (a
-	// frame counter) and may refuse the uplink for it. nil where the transport has nothing of the kind.
+	// frame counter) and may have the uplink discarded for it. nil where the transport has nothing of the kind.
 	Claim Claim
 	// Hurry says that the device waits for an answer: the uplink is not kept waiting for others to be stored with.
 	Hurry bool
@@ -41,6 +41,8 @@ type Uplink struct {
 	Discard string
 	// Readings are values that the network knows of the device without decoding (battery level of a status event).
 	Readings []event.Measurement
+	// Notice is about the sensor, published beside what else there is.
+	Notice *event.Notice
 	// Facts are remembered with the sensor and not published: "joined" = time, ...
 	Facts map[string]string
 }
@@ -51,7 +53,7 @@ type Claim func(tx Transaction) Claimed
 
 // Claimed is what a Claim found.
 type Claimed struct {
-	Refused  string   // why the uplink is not taken, in a word that is counted; "" when it is
+	Discard  string   // why nothing of the uplink is kept, in a word that is counted; "" when it is
 	Identity string   // the uplink's, in place of Uplink.Identity; "" leaves that
 	Flags    []string // of its events
 }

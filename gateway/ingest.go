@@ -56,7 +56,7 @@ func (g *Gateway) emit(source string) Emit {
 				empty++ // a group all the same: the store's ledger counts it
 			}
 			mark, once := prepared.mark()
-			groups = append(groups, buffer.Group{Mark: mark, Once: once, Build: func(tx *buffer.Tx) error {
+			groups = append(groups, buffer.Group{Mark: mark, Once: once, Hurry: uplinks[i].Hurry, Build: func(tx *buffer.Tx) error {
 				if failed {
 					return errOvertakes
 				}

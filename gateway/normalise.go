@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"time"
 
 	"belfry/buffer"
@@ -54,6 +55,7 @@ type Prepared struct {
 	uplink     *Uplink
 	sensor     *Sensor
 	identity   string
+	claimed    []string // flags that its Claim gave, set by Build
 	samples    []sample
 	levels     []event.AlarmLevel
 	rejected   *event.Quarantined
@@ -142,12 +144,12 @@ func (p *Prepared) Rejected() *event.Quarantined { return p.rejected }
 
 // Empty says that the uplink holds nothing to keep: no reading, no fact, no fault.
 func (p *Prepared) Empty() bool {
-	return p.rejected == nil && len(p.samples) == 0 && len(p.uplink.Facts) == 0
+	return p.rejected == nil && len(p.samples) == 0 && len(p.uplink.Facts) == 0 && p.uplink.Notice == nil
 }
 
 // mark returns how the buffer recognises a repeat of the uplink, and whether to look.
 func (p *Prepared) mark() (mark buffer.Mark, once bool) {
-	if p.Empty() {
+	if p.Empty() || p.uplink.Claim != nil { // a Claim looks itself
 		return mark, false
 	}
 	if p.identity == "" {
@@ -161,12 +163,16 @@ type Transaction interface {
 	State(key string) []byte
 	SetState(key string, value []byte)
 	Append(lane buffer.Lane, data []byte) buffer.Seq
+	Mark(mark buffer.Mark) (known bool)
 	Discard(reason string)
 }
 
 // Build appends the uplink's events, or its quarantined message, and the change of its sensor's state. An uplink that
 // Belfry itself stumbles over goes to quarantine, so that it cannot come back for ever.
 func (p *Prepared) Build(tx Transaction) error {
+	if p.uplink.Claim != nil && !p.claim(tx) {
+		return nil
+	}
 	d := &draft{state: tx}
 	if err := p.draft(d); err != nil {
 		p.reject("build", err)
@@ -177,6 +183,32 @@ func (p *Prepared) Build(tx Transaction) error {
 	}
 	d.commit(tx)
 	return nil
+}
+
+// discardKnown is why an uplink is discarded whose identity is known from another way.
+const discardKnown = "copy"
+
+// claim runs the uplink's Claim and says whether anything of the uplink is kept.
+func (p *Prepared) claim(tx Transaction) bool {
+	claimed := p.uplink.Claim(tx)
+	if claimed.Discard != "" {
+		tx.Discard(claimed.Discard)
+		return false
+	}
+	p.claimed = claimed.Flags
+	if claimed.Identity != "" {
+		p.identity = claimed.Identity
+	} else {
+		p.identity = p.uplink.Identity
+	}
+	if p.rejected != nil {
+		p.rejected.Identity = p.identity
+	}
+	if p.identity != "" && !p.Empty() && tx.Mark(p.normaliser.ids.Sum(p.identity)) {
+		tx.Discard(discardKnown)
+		return false
+	}
+	return true
 }
 
 // draft builds in memory; a panic becomes an error.
@@ -206,6 +238,9 @@ func (p *Prepared) draft(d *draft) (err error) {
 	}
 	for i := range edges {
 		p.draftAlarm(d, &edges[i])
+	}
+	if p.uplink.Notice != nil {
+		p.draftNotice(d)
 	}
 	if state.learn(p.uplink.Facts) || len(edges) > 0 {
 		return state.save(d)
@@ -275,13 +310,31 @@ func (p *Prepared) draftObservation(d *draft, i int, alarms []string) {
 	}
 	s := &p.samples[i]
 	e := p.event(event.TypeObservation, identity, s)
-	e.Measurements, e.Alarms, e.Link, e.Flags = s.measurements, alarms, p.uplink.Link, s.flags
+	e.Measurements, e.Alarms, e.Link, e.Flags = s.measurements, alarms, p.uplink.Link, withFlags(s.flags, p.claimed)
 	d.append(buffer.Normal, p.normaliser.pack(&e, p.sensor.Token))
+}
+
+// withFlags returns both; neither is changed.
+func withFlags(flags, more []string) []string {
+	if len(more) == 0 {
+		return flags
+	}
+	return append(slices.Clip(flags), more...)
 }
 
 func (p *Prepared) draftAlarm(d *draft, edge *event.AlarmEdge) {
 	e := p.event(event.TypeAlarm, p.identity+"!"+edge.Code, &p.samples[len(p.samples)-1])
 	e.Alarm = edge
+	d.append(buffer.Urgent, p.normaliser.pack(&e, p.sensor.Token))
+}
+
+func (p *Prepared) draftNotice(d *draft) {
+	at := sample{time: p.uplink.reception(), clock: event.ClockGateway}
+	if !p.uplink.Time.IsZero() {
+		at.clock = event.ClockNetwork
+	}
+	e := p.event(event.TypeNotice, "random:"+rand.Text(), &at)
+	e.Notice = p.uplink.Notice
 	d.append(buffer.Urgent, p.normaliser.pack(&e, p.sensor.Token))
 }
 

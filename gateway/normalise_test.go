@@ -20,6 +20,7 @@ var received = time.Date(2026, 1, 14, 17, 2, 10, 0, time.UTC)
 type memory struct {
 	state   map[string][]byte
 	records []kept
+	marks   map[buffer.Mark]bool
 
 	discarded string
 }
@@ -42,6 +43,14 @@ func (m *memory) Append(lane buffer.Lane, data []byte) buffer.Seq {
 }
 
 func (m *memory) Discard(reason string) { m.discarded = reason }
+func (m *memory) Mark(mark buffer.Mark) bool {
+	known := m.marks[mark]
+	if m.marks == nil {
+		m.marks = map[buffer.Mark]bool{}
+	}
+	m.marks[mark] = true
+	return known
+}
 
 // leakMeter decodes one byte a sample: the volume, with the leak flag in the top bit of the last one.
 func leakMeter(u decoders.Uplink) (decoders.Output, error) {

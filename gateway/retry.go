@@ -317,5 +317,8 @@ func (*trial) SetState(string, []byte) {}
 // Append implements Transaction.
 func (*trial) Append(buffer.Lane, []byte) buffer.Seq { return 0 }
 
+// Mark implements Transaction.
+func (*trial) Mark(buffer.Mark) bool { return false }
+
 // Discard implements Transaction.
 func (*trial) Discard(string) {}

@@ -21,6 +21,7 @@ const (
 	FlagReplayed       = "replayed"
 	FlagClockFault     = "clock_fault"
 	FlagDecoderWarning = "decoder_warning"
+	FlagCounterReset   = "fcnt_reset" // the device's frame counter began anew without a join
 )
 
 // Clock says whose clock an event's time is.

@@ -246,9 +246,12 @@ func TestBestTimeTakesTheDeviceOnlyWhenItIsPlausible(t *testing.T) {
 	check("two minutes ahead", noon.Add(2*time.Minute), network, noon.Add(2*time.Minute), ClockDevice, false)
 	check("more than two minutes ahead", noon.Add(2*time.Minute+1), network, network, ClockNetwork, true)
 	check("36 hours ago", noon.Add(-36*time.Hour), network, noon.Add(-36*time.Hour), ClockDevice, false)
-	check("more than 36 hours ago", noon.Add(-36*time.Hour-1), network, network, ClockNetwork, true)
+	check("more than 36 hours before the network", network.Add(-36*time.Hour-1), network, network, ClockNetwork, true)
+	check("three days ago, as the network says", noon.AddDate(0, 0, -3), noon.AddDate(0, 0, -3).Add(time.Second), noon.AddDate(0, 0, -3), ClockDevice, false)
 	check("1970", time.Unix(0, 0), network, network, ClockNetwork, true)
-	check("the network in 2099", time.Time{}, noon.AddDate(73, 0, 0), received, ClockGateway, false)
+	check("the network in 2099", time.Time{}, noon.AddDate(73, 0, 0), received, ClockGateway, true)
+	check("the network in 1980", time.Time{}, time.Date(1980, 1, 6, 0, 0, 0, 0, time.UTC), received, ClockGateway, true)
+	check("the network three days ago", time.Time{}, noon.AddDate(0, 0, -3), noon.AddDate(0, 0, -3), ClockNetwork, false)
 }
 
 func BenchmarkAppendJSON(b *testing.B) {

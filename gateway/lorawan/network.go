@@ -1,9 +1,17 @@
 package lorawan
 
 import (
-	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/brocaar/lorawan"
 
 	"belfry/gateway"
 )
@@ -31,7 +39,9 @@ func (e *OptionError) Unwrap() error { return e.Err }
 
 // Defaults are the options of a network in Europe.
 func Defaults() Options {
-	return Options{Region: "EU868", Collect: 200 * time.Millisecond, RX1Delay: time.Second, RX2DataRate: -1}
+	return Options{
+		Region: "EU868", Collect: 200 * time.Millisecond, Channels: DefaultChannels("EU868"), RX1Delay: time.Second, RX2DataRate: -1,
+	}
 }
 
 // State is what the store knows of the sessions; *buffer.Buffer documents it.
@@ -43,53 +53,274 @@ type State interface {
 // Network is all sessions of one gateway, whatever sources their frames come through. A nil Network knows no device.
 type Network struct {
 	Options
-	region *Region
+	region  *Region
+	devices map[string]*device // by DevEUI; written only by SetDevices
+	state   State              // written only by Restore
+	strange strangers
+	budgets budgets
+
+	mu        sync.RWMutex
+	addresses map[uint32][]*device // who may use a DevAddr, guarded by mu
+	groups    map[string]*group    // by PHYPayload: the frames whose copies are waited for, guarded by mu
 }
 
+// device is a Device in the network.
+type device struct {
+	Device
+	address  uint32 // ABP
+	mac      lorawan.MACVersion
+	answered atomic.Int64 // when it last had an answer to a frame that it repeated, UnixNano
+	troubles troubles
+
+	mu   sync.Mutex
+	keys map[[2]uint32]sessionKeys // by DevAddr and JoinNonce of the session, guarded by mu
+}
+
+const (
+	maxCollect  = 5 * time.Second
+	maxRX1Delay = 15 // seconds
+	maxNetID    = 1<<24 - 1
+)
+
 // New makes a network without devices. Its errors are *OptionError, several of them joined.
-func New(options Options) (*Network, error) { panic("soon") }
+func New(options Options) (*Network, error) {
+	var mistakes []error
+	mistake := func(key, format string, args ...any) {
+		mistakes = append(mistakes, &OptionError{key, fmt.Errorf(format, args...)})
+	}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	if options.NetID > maxNetID {
+		mistake("net_id", "%x has more than six hexadecimal digits", options.NetID)
+	}
+	if options.Collect < 0 || options.Collect > maxCollect {
+		mistake("collect", "%s is not between 0s and %s", options.Collect, maxCollect)
+	}
+	if options.RX1Delay%time.Second != 0 || options.RX1Delay < time.Second || options.RX1Delay > maxRX1Delay*time.Second {
+		mistake("rx1_delay", "%s is not a number of seconds between 1s and %ds", options.RX1Delay, maxRX1Delay)
+	}
+	region, err := newRegion(options)
+	if err != nil {
+		mistakes = append(mistakes, err)
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
+	}
+	return &Network{
+		Options: options, region: region, devices: map[string]*device{}, addresses: map[uint32][]*device{}, groups: map[string]*group{},
+	}, nil
+}
 
 // Region is the radio plan of the network.
 func (n *Network) Region() *Region { return n.region }
 
 // SetDevices says whose frames are read. It is called once, before Restore.
-func (n *Network) SetDevices(devices []Device) {}
+func (n *Network) SetDevices(devices []Device) {
+	for i := range devices {
+		d := &device{Device: devices[i], mac: devices[i].version()}
+		n.devices[d.DevEUI] = d
+		if d.Activated() {
+			address, err := strconv.ParseUint(d.DevAddr, 16, 32)
+			if err != nil {
+				n.Log.Error("a DevAddr cannot be read", "device", d.DevEUI, "err", err)
+				continue
+			}
+			d.address = uint32(address)
+			n.addresses[d.address] = append(n.addresses[d.address], d)
+		}
+	}
+}
 
 // Restore gives the network its memory: the store, in which it finds its sessions again. It is called once, before the
 // first feed runs.
-func (n *Network) Restore(state State) {}
+func (n *Network) Restore(state State) {
+	n.state = state
+	state.EachState(prefixRecord, func(key string, value []byte) {
+		d := n.devices[strings.TrimPrefix(key, prefixRecord)]
+		if d == nil || d.Activated() {
+			return
+		}
+		r, err := decodeRecord(value)
+		if err != nil {
+			n.Log.Error("the session of a device cannot be read: it has to join again", "device", d.DevEUI, "err", err)
+			return
+		}
+		for _, s := range d.sessions(r) {
+			n.addresses[s.devAddr] = append(n.addresses[s.devAddr], d)
+		}
+	})
+}
+
+// Devices is how many devices the network knows.
+func (n *Network) Devices() int {
+	if n == nil {
+		return 0
+	}
+	return len(n.devices)
+}
+
+// sessions lists the sessions that a device may use, the newest first. They are parts of the record; that of a device with
+// keys from its maker is made where there is none.
+func (d *device) sessions(r *record) []*session {
+	if d.Activated() {
+		if r.active == nil || r.active.joined || r.active.devAddr != d.address {
+			r.active = &session{devAddr: d.address}
+		}
+		return []*session{r.active}
+	}
+	var all []*session
+	for _, s := range []*session{r.pending, r.active} {
+		if s != nil && s.joined {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+const maxKeys = 4 // sessions of one device whose keys are kept
+
+// sessionKeys returns the keys of a session.
+func (d *device) sessionKeys(s *session) sessionKeys {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := [2]uint32{s.devAddr, s.joinNonce}
+	keys, ok := d.keys[id]
+	if !ok {
+		keys = d.Device.sessionKeys(s)
+		if d.keys == nil || len(d.keys) >= maxKeys {
+			d.keys = map[[2]uint32]sessionKeys{}
+		}
+		d.keys[id] = keys
+	}
+	return keys
+}
+
+// at returns who may use a DevAddr.
+func (n *Network) at(address uint32) []*device {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.addresses[address]
+}
+
+// settle notes that a device may use a DevAddr.
+func (n *Network) settle(address uint32, d *device) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, known := range n.addresses[address] {
+		if known == d {
+			return
+		}
+	}
+	// The old list may be in use.
+	n.addresses[address] = append(append([]*device(nil), n.addresses[address]...), d)
+}
+
+// leave takes a DevAddr away from a device.
+func (n *Network) leave(address uint32, d *device) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var others []*device
+	for _, known := range n.addresses[address] {
+		if known != d {
+			others = append(others, known)
+		}
+	}
+	if len(others) == 0 {
+		delete(n.addresses, address)
+	} else {
+		n.addresses[address] = others
+	}
+}
+
+// record returns what is committed of a device. One that cannot be read is as if it were not there.
+func (d *device) record(state func(key string) []byte) *record {
+	r, err := decodeRecord(state(prefixRecord + d.DevEUI))
+	if err != nil {
+		r = &record{devNonce: -1}
+	}
+	return r
+}
+
+func (d *device) save(tx gateway.Transaction, r *record) {
+	tx.SetState(prefixRecord+d.DevEUI, r.encode())
+}
+
+// identity is the same for the same frame on every way that it may come.
+func (d *device) identity(s *session, counter uint32) string {
+	b := make([]byte, 0, 64)
+	b = append(b, "lorawan:"...)
+	b = append(b, d.DevEUI...)
+	b = fmt.Appendf(b, ":%08x", s.devAddr)
+	for _, number := range []uint32{s.joinNonce, s.epoch, counter} {
+		b = append(b, ':')
+		b = strconv.AppendUint(b, uint64(number), 10)
+	}
+	return string(b)
+}
 
 // Claim is for an uplink that a network server has read: when this network knows the session too, because radio gateways of
 // its own may hear the same frame, the uplink takes its counter there, so that both ways together are one event. nil when the
 // session is not known here; the uplink then keeps the identity that its network server gave it. devEUI has 16, devAddr 8
 // hexadecimal digits in lower case; payload is decrypted.
 func (n *Network) Claim(devEUI, devAddr string, counter uint32, port uint8, payload []byte) gateway.Claim {
-	return nil
+	if n == nil || n.state == nil {
+		return nil
+	}
+	d := n.devices[devEUI]
+	raw, err := strconv.ParseUint(devAddr, 16, 32)
+	if d == nil || err != nil {
+		return nil
+	}
+	address := uint32(raw)
+	find := func(r *record) *session {
+		for _, s := range d.sessions(r) {
+			if s.devAddr == address {
+				return s
+			}
+		}
+		return nil
+	}
+	if find(d.record(n.state.State)) == nil {
+		return nil
+	}
+	hash := saying(port, payload)
+	return func(tx gateway.Transaction) gateway.Claimed {
+		r := d.record(tx.State)
+		s := find(r)
+		if s == nil {
+			return gateway.Claimed{}
+		}
+		s.up.keep(d.Relaxed)
+		claimed := gateway.Claimed{}
+		switch s.up.standing(counter) {
+		case late:
+			claimed.Flags = flagsLate
+		case taken:
+			if same, known := s.up.same(counter, hash); same || !known {
+				return gateway.Claimed{Discard: discardCopy}
+			}
+			// The network server let the counter begin anew.
+			s.epoch, s.up = s.epoch+1, counters{hashes: s.up.hashes}
+			claimed.Flags = flagsReset
+		case gone: // an old copy has the identity of the event that it was, which the store remembers
+			claimed.Identity = d.identity(s, counter)
+			return claimed
+		}
+		s.up.take(counter, hash)
+		r.use(s)
+		d.save(tx, r)
+		claimed.Identity = d.identity(s, counter)
+		return claimed
+	}
 }
 
-// FeedOptions say what a source wants of the network.
-type FeedOptions struct {
-	Source   string            // its name
-	Emit     gateway.Emit      // of the source's Run
-	Downlink bool              // joins and what devices ask for are answered
-	Count    func(what string) // hears each of Counts; may be called from several goroutines
+// use makes a session the active one: what its device had before is over.
+func (r *record) use(s *session) {
+	if s == r.pending {
+		r.active, r.pending = s, nil
+	}
 }
 
-// Counts are what a feed counts, by the names that the source's Counters are to have.
-func Counts() []string { return nil }
-
-// Feed is the way of one source's frames into the network, for one Run of that source.
-type Feed struct{}
-
-// NewFeed makes a feed; nothing happens before Run.
-func (n *Network) NewFeed(options FeedOptions) *Feed { panic("soon") }
-
-// Run works until ctx is done, or something that was handed over could not be held; the Run of the source must end then too.
-// Receptions that are not settled when it returns are settled with an error.
-func (f *Feed) Run(ctx context.Context) error { panic("soon") }
-
-// Receive takes what radio gateways heard. done is called once, by another goroutine, when all of it is settled: held on
-// disk as an event or in quarantine, or refused for a reason that is counted (nil); or when something could not be held (an
-// error): then the source must not acknowledge any of it. It does not block. False, and nothing is taken, when too many
-// frames wait already or the feed has ended.
-func (f *Feed) Receive(receptions []Reception, done func(error)) bool { panic("soon") }
+// bigEndian reads an EUI that is in the order in which people write it.
+func bigEndian(e lorawan.EUI64) uint64 { return binary.BigEndian.Uint64(e[:]) }

@@ -141,3 +141,43 @@ func (r *Region) Index(uplink bool, rate DataRate) (int, error) {
 	}
 	return index, nil
 }
+
+// uplinkWay returns the indices of data rate and channel of a reception.
+func (r *Region) uplinkWay(heard *Reception) (rate, channel int, ok bool) {
+	rate, err := r.Index(true, heard.DataRate)
+	if err != nil {
+		return 0, 0, false
+	}
+	channel, err = r.band.GetUplinkChannelIndexForFrequencyDR(heard.Frequency, rate)
+	return rate, channel, err == nil
+}
+
+// rx1 returns frequency and data rate of the first receive window after a reception.
+func (r *Region) rx1(heard *Reception) (frequency uint32, rate DataRate, err error) {
+	up, err := r.Index(true, heard.DataRate)
+	if err != nil {
+		return 0, rate, err
+	}
+	frequency, err = r.band.GetRX1FrequencyForUplinkFrequency(heard.Frequency)
+	if err != nil {
+		return 0, rate, err
+	}
+	down, err := r.band.GetRX1DataRateIndex(up, 0)
+	if err != nil {
+		return 0, rate, err
+	}
+	rate, err = r.DataRate(down)
+	return frequency, rate, err
+}
+
+func (r *Region) power(frequency uint32) int { return r.band.GetDownlinkTXPower(frequency) }
+
+func (r *Region) joinDelay() time.Duration { return r.band.GetDefaults().JoinAcceptDelay1 }
+
+// channelList is what a join-accept tells of the channels beside the region's own; nil for nothing.
+func (r *Region) channelList(modern bool) *lorawan.CFList {
+	if modern {
+		return r.band.GetCFList(band.LoRaWAN_1_1_0)
+	}
+	return r.band.GetCFList(band.LoRaWAN_1_0_3)
+}

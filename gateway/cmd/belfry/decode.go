@@ -228,6 +228,7 @@ type memory struct{ records [][]byte }
 func (m *memory) State(string) []byte     { return nil }
 func (m *memory) SetState(string, []byte) {}
 func (m *memory) Discard(string)          {}
+func (m *memory) Mark(buffer.Mark) bool   { return false }
 func (m *memory) Append(_ buffer.Lane, data []byte) buffer.Seq {
 	m.records = append(m.records, data)
 	return buffer.Seq(len(m.records))

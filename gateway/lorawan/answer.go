@@ -1,0 +1,167 @@
+package lorawan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/brocaar/lorawan"
+	"github.com/brocaar/lorawan/gps"
+)
+
+// answer is what may be sent to a device after its uplink is on disk. wanted, down and reply are set by the transaction.
+type answer struct {
+	feed   *Feed
+	device *device
+	group  *group
+
+	join *join // the answer to a join-request; else what follows
+
+	keys    sessionKeys
+	version lorawan.MACVersion
+	frame   dataFrame
+	counter uint32 // of the uplink
+	wishes  wishes
+
+	wanted bool
+	down   uint32 // downlink frame counter
+	reply  wishes
+}
+
+// send sends answers until ctx is done.
+func (f *Feed) send(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.answers:
+		}
+		f.mu.Lock()
+		answers := f.tosend
+		f.tosend = nil
+		f.mu.Unlock()
+		for _, a := range answers {
+			f.Count(a.send())
+		}
+	}
+}
+
+// errNobody says that no radio gateway can send.
+var errNobody = errors.New("no radio gateway can send")
+
+// send gives the answer to the radio gateway that heard the device best, or the next that takes it. It returns what to count.
+func (a *answer) send() string {
+	region := a.feed.network.region
+	phy, err := a.build()
+	if err != nil {
+		a.feed.network.Log.Error("an answer cannot be built", "device", a.device.DevEUI, "err", err)
+		return countAnswerFailed
+	}
+	err = errNobody
+	spent := false
+	for _, h := range a.group.best() {
+		if h.Transmit == nil {
+			continue
+		}
+		windows := a.windows(&h.Reception)
+		if windows = a.feed.network.budgets.allow(region, h.Gateway, windows, len(phy), time.Now()); len(windows) == 0 {
+			spent = true
+			continue
+		}
+		if err = h.Transmit(Downlink{DevEUI: a.device.DevEUI, PHY: phy, Windows: windows}); err == nil {
+			return countAnswers
+		}
+	}
+	if spent && errors.Is(err, errNobody) {
+		return countAnswerAirtime
+	}
+	return countAnswerFailed
+}
+
+func (a *answer) build() ([]byte, error) {
+	if a.join != nil {
+		return a.join.accept(a.feed.network.region)
+	}
+	return a.data()
+}
+
+// windows are when the device listens, by how one of the radio gateways heard it.
+func (a *answer) windows(r *Reception) []Window {
+	region := a.feed.network.region
+	first := region.rx1Delay
+	if a.join != nil {
+		first = region.joinDelay()
+	}
+	var windows []Window
+	if frequency, rate, err := region.rx1(r); err == nil {
+		windows = append(windows, Window{Delay: first, Frequency: frequency, DataRate: rate, Power: region.power(frequency)})
+	}
+	if rate, err := region.DataRate(region.rx2DataRate); err == nil {
+		windows = append(windows, Window{
+			Delay: first + time.Second, Frequency: region.rx2Frequency, DataRate: rate, Power: region.power(region.rx2Frequency),
+		})
+	}
+	return windows
+}
+
+// data builds a downlink without a payload: an acknowledgement, and what MAC commands ask for in its options.
+func (a *answer) data() ([]byte, error) {
+	mac := &lorawan.MACPayload{FHDR: lorawan.FHDR{
+		DevAddr: a.frame.address(), FCtrl: lorawan.FCtrl{ACK: a.reply.acknowledge}, FCnt: a.down, FOpts: a.commands(),
+	}}
+	phy := lorawan.PHYPayload{MHDR: lorawan.MHDR{MType: lorawan.UnconfirmedDataDown, Major: lorawan.LoRaWANR1}, MACPayload: mac}
+	if a.version == lorawan.LoRaWAN1_1 {
+		if err := phy.EncryptFOpts(a.keys.encrypt); err != nil {
+			return nil, fmt.Errorf("encrypt options: %w", err)
+		}
+	}
+	if err := phy.SetDownlinkDataMIC(a.version, a.counter, a.keys.serve); err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	return phy.MarshalBinary()
+}
+
+// commands are the MAC commands of the answer, at most 13 bytes of 15.
+func (a *answer) commands() (options []lorawan.Payload) {
+	add := func(command lorawan.CID, payload lorawan.MACCommandPayload) {
+		options = append(options, &lorawan.MACCommand{CID: command, Payload: payload})
+	}
+	best := a.group.best()
+	if a.reply.linkCheck {
+		add(lorawan.LinkCheckAns, &lorawan.LinkCheckAnsPayload{Margin: margin(&best[0].Reception), GwCnt: uint8(min(a.group.gateways(), 255))})
+	}
+	if at := heardAt(best, a.group); a.reply.time && at.After(joinNonceEpoch) { // a box without a clock says nothing
+		add(lorawan.DeviceTimeAns, &lorawan.DeviceTimeAnsPayload{TimeSinceGPSEpoch: gps.Time(at).TimeSinceGPSEpoch()})
+	}
+	if a.reply.rekey {
+		add(lorawan.RekeyConf, &lorawan.RekeyConfPayload{ServLoRaWANVersion: lorawan.Version{Minor: minorVersion}})
+	}
+	if a.reply.reset {
+		add(lorawan.ResetConf, &lorawan.ResetConfPayload{ServLoRaWANVersion: lorawan.Version{Minor: minorVersion}})
+	}
+	return options
+}
+
+const minorVersion = 1 // LoRaWAN 1.1
+
+// heardAt is when the uplink ended: by a radio gateway's own clock where that can be, else by the box's.
+func heardAt(best []heard, g *group) time.Time {
+	received := earliest(g)
+	if at := bestTime(best); !at.IsZero() && at.Sub(received).Abs() < time.Minute {
+		return at
+	}
+	return received
+}
+
+// floors are the least ratios of signal to noise that can be read, in dB, by spreading factor 7 to 12 (SX1301 data sheet).
+var floors = [...]float64{-7.5, -10, -12.5, -15, -17.5, -20}
+
+// margin is how many dB a reception was above what can be read, as LinkCheckAns tells it.
+func margin(r *Reception) uint8 {
+	sf := r.DataRate.SpreadingFactor
+	if sf < 7 || sf > 12 {
+		return 0
+	}
+	return uint8(min(max(r.SNR-floors[sf-7], 0), 254))
+}
