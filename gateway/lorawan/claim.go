@@ -33,15 +33,16 @@ func (c *claim) foresee() string {
 	up := &c.session.up
 	switch standing := up.standing(c.counter); standing {
 	case taken, gone:
-		if same, _ := up.same(c.counter, c.hash); same {
-			if c.again(up) && time.Since(time.Unix(0, c.device.answered.Load())) > repeatPause {
-				return ""
-			}
-			c.feed.Count("copies")
-			return discardCopy
-		}
-		if c.device.Relaxed {
+		same, known := up.same(c.counter, c.hash)
+		switch {
+		case same && c.again(up) && time.Since(time.Unix(0, c.device.answered.Load())) > repeatPause:
 			return ""
+		case same:
+			return countRepeated
+		case c.device.Relaxed:
+			return ""
+		case standing == taken && !known && !c.device.saidElse(c.counter, c.hash):
+			return countRepeated
 		}
 		return countReplayed
 	}
@@ -116,6 +117,9 @@ func (c *claim) reply(r *record, s *session, tx gateway.Transaction) {
 func (c *claim) committed() {
 	for _, address := range c.over {
 		c.feed.network.leave(address, c.device)
+	}
+	if c.taken {
+		c.device.say(c.counter, c.hash, c.reset)
 	}
 	if c.reset {
 		c.feed.Count(countResets)

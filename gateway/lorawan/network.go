@@ -74,6 +74,7 @@ type device struct {
 
 	mu   sync.Mutex
 	keys map[[2]uint32]sessionKeys // by DevAddr and JoinNonce of the session, guarded by mu
+	said *sayings                  // nil before the first frame, guarded by mu
 }
 
 const (

@@ -16,13 +16,14 @@ const (
 	countNoUplink       = "no_uplink"          // a downlink of another network, a proprietary frame, a rejoin-request
 	countUnknownAddress = "unknown_devaddr"    // nobody here uses the DevAddr
 	countUnsigned       = "mic_failed"         // somebody here does, but did not sign the frame
-	countReplayed       = "replayed"           // its counter was used, or is too far below
+	countRepeated       = "repeated"           // taken before: a late copy, or somebody plays it again
+	countReplayed       = "counter_refused"    // its counter was used by another frame, or is too far below
 	countUnknownEUI     = "unknown_deveui"     // a join-request of a device that has no keys here
 	countJoinUnsigned   = "join_mic_failed"    // signed with another key
 	countJoinNonce      = "join_nonce_used"    // a join-request that was used before
 	countJoinDownlink   = "join_downlink_off"  // nothing may be sent, so nobody can join
 	countJoinKeys       = "join_no_key"        // a join-request of a device that has its session from its maker
-	discardCopy         = "copy"               // a frame that was taken before, from another gateway or way
+	discardCopy         = "copy"               // a frame that was taken before; seen only in the transaction
 	discardCommands     = "mac_only"           // MAC commands and no payload
 	discardReplayed     = countReplayed        // seen only in the transaction
 	discardSession      = "session_over"       // of a session that another join replaced
@@ -38,7 +39,7 @@ const (
 // Counts are what a feed counts, by the names that the source's Counters are to have.
 func Counts() []string {
 	return []string{
-		"frames", "copies", countMalformed, countNoUplink, countUnknownAddress, countUnsigned, countReplayed, countUnknownEUI,
+		"frames", "copies", countMalformed, countNoUplink, countUnknownAddress, countUnsigned, countRepeated, countReplayed, countUnknownEUI,
 		countJoinUnsigned, countJoinNonce, countJoinDownlink, countJoinKeys, countAnswers, countAnswerFailed, countAnswerAirtime,
 		countJoins, countResets, countLate,
 	}
@@ -188,7 +189,7 @@ func (f *Feed) resolveData(g *group) (all []*resolved, refused string) {
 			n.strange.note(replayed, frame.address().String(), m.device.DevEUI, &best[0].Reception)
 			return f.trouble([]*device{m.device}, troubleReplayed, g), refused
 		}
-		return nil, "" // a late copy: counted below
+		return nil, refused
 	}
 	r := &resolved{group: g, uplink: gateway.Uplink{
 		Device: m.device.DevEUI, Port: frame.port, Raw: []byte(g.phy), Received: earliest(g), Time: bestTime(best),

@@ -24,14 +24,14 @@ type trouble struct {
 // What a notice can be about, and how often in an hour it must have happened.
 const (
 	troubleUnsigned = "mic_failures"
-	troubleReplayed = "counter_refused"
+	troubleReplayed = countReplayed
 )
 
 var troubleAfter = map[string]int{troubleUnsigned: 10, troubleReplayed: 3}
 
 var troubleReason = map[string]string{
 	troubleUnsigned: "%d frames within an hour use the sensor's address and are signed with other keys (were its keys changed, or did it join elsewhere?)",
-	troubleReplayed: "%d frames within an hour were refused because their counter was used before (did the device start anew? then set counter to relaxed, or let it join; else somebody repeats its frames)",
+	troubleReplayed: "%d frames within an hour were refused because their counter was used by others (did the device start anew? then set counter to relaxed, or let it join)",
 }
 
 // enough counts one more and says whether it is time for a notice: once in an hour.
