@@ -32,6 +32,7 @@ type ground struct {
 	counts   map[string]int
 	sent     []sentFrame
 	transmit error
+	last     chan struct{} // closed when the last batch is done
 }
 
 type kept struct {
@@ -101,7 +102,15 @@ func (g *ground) emit(ctx context.Context, uplinks []gateway.Uplink, done func(e
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	go func() { // as the store: on another goroutine, later
+	g.mu.Lock()
+	before, after := g.last, make(chan struct{})
+	g.last = after
+	g.mu.Unlock()
+	go func() { // as the store: on another goroutine, later, in order
+		defer close(after)
+		if before != nil {
+			<-before
+		}
 		if hold != nil {
 			<-hold
 		}
