@@ -16,12 +16,15 @@ import (
 // ErrExposed says that a secret file is readable by others or is a symbolic link.
 var ErrExposed = errors.New("exposed secret")
 
-const maxSecret = 64 << 10 // bytes
+const (
+	maxSecret = 64 << 10 // bytes
+	maxTable  = 16 << 20 // bytes
+)
 
 // Read returns the content of a secret file without trailing line ends. The file must be a regular file of mode 0600 or
 // stricter, owned by this process's user or root, not empty and at most 64 KiB.
 func Read(path string) ([]byte, error) {
-	content, err := read(path)
+	content, err := read(path, maxSecret)
 	if err != nil {
 		return nil, err
 	}
@@ -32,13 +35,22 @@ func Read(path string) ([]byte, error) {
 	return content, nil
 }
 
+// ReadTable is Read for a file with the secrets of many devices: at most 16 MiB, and all of its content.
+func ReadTable(path string) ([]byte, error) {
+	content, err := read(path, maxTable)
+	if err == nil && len(bytes.TrimSpace(content)) == 0 {
+		return nil, fmt.Errorf("%s: empty secret file", path)
+	}
+	return content, err
+}
+
 // Check says whether Read would work, without keeping what it reads.
 func Check(path string) error {
 	_, err := Read(path)
 	return err
 }
 
-func read(path string) ([]byte, error) {
+func read(path string, limit int) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) // O_NONBLOCK: a pipe must not hang us
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, fmt.Errorf("%s: %w: it is a symbolic link (put the file itself there)", path, ErrExposed)
@@ -60,12 +72,12 @@ func read(path string) ([]byte, error) {
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
 		return nil, fmt.Errorf("%s: %w: it belongs to user %d (run: chown to the user of belfry)", path, ErrExposed, owner.Uid)
 	}
-	content, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	content, err := io.ReadAll(io.LimitReader(file, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	if len(content) > maxSecret {
-		return nil, fmt.Errorf("%s: larger than 64 KiB, not a secret file", path)
+	if len(content) > limit {
+		return nil, fmt.Errorf("%s: larger than %s, not a secret file", path, map[int]string{maxSecret: "64 KiB", maxTable: "16 MiB"}[limit])
 	}
 	return content, nil
 }

@@ -74,6 +74,23 @@ func TestWhatIsNoSecretFileIsNamed(t *testing.T) {
 	}
 }
 
+// TestTableIsReadWithTheSameChecks has more than fits into one secret; its limit is exact.
+func TestTableIsReadWithTheSameChecks(t *testing.T) {
+	content := strings.Repeat("x", maxTable-1) + "\n"
+	if got, err := ReadTable(write(t, content, 0o600)); err != nil || string(got) != content {
+		t.Errorf("largest table: got %d bytes, %v", len(got), err)
+	}
+	if _, err := ReadTable(write(t, content+"\n", 0o600)); err == nil || !strings.Contains(err.Error(), "16 MiB") {
+		t.Errorf("too large: got %v", err)
+	}
+	if _, err := ReadTable(write(t, "hush", 0o640)); !errors.Is(err, ErrExposed) {
+		t.Errorf("mode 0640: got %v, want ErrExposed", err)
+	}
+	if _, err := ReadTable(write(t, " \n\n", 0o600)); err == nil || !strings.Contains(err.Error(), "empty") {
+		t.Errorf("empty table: got %v", err)
+	}
+}
+
 func TestTLSNamesTheFileThatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), []byte("no PEM"), 0o644); err != nil {
