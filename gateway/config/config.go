@@ -12,6 +12,7 @@ import (
 	"belfry/gateway"
 	"belfry/gateway/event"
 	"belfry/gateway/forward"
+	"belfry/gateway/lorawan"
 )
 
 // Config is a folder of configuration, checked and complete.
@@ -19,8 +20,10 @@ type Config struct {
 	Dir          string // the folder, to which secret and certificate files are relative
 	Gateway      string // the name of this gateway
 	Town         Town
-	Prefix       string // first token of all NATS subjects
-	EventKeyFile string // path of the key for event ids, a readable secret; "" when none is configured
+	Prefix       string           // first token of all NATS subjects
+	EventKeyFile string           // path of the key for event ids, a readable secret; "" when none is configured
+	Network      *lorawan.Network // of all sources, with its devices
+	Keys         Keys
 	Sources      []gateway.Source
 	Inventory    *gateway.Inventory
 	Models       map[string]*event.Model // by name, the built-in ones too
@@ -36,6 +39,9 @@ type Town struct {
 	Commune string // INSEE code
 	Owner   string // SIREN
 }
+
+// Keys counts the sensors whose frames the radio network can read, by how they are activated.
+type Keys struct{ OTAA, ABP int }
 
 // Status says where metrics and health are served.
 type Status struct{ Listen string }
@@ -63,6 +69,7 @@ type loader struct {
 	unnamed bool              // a source has no name that could be read
 	known   []string          // names of all models, also of those with mistakes
 	used    map[string]bool   // names of the folders that belfry.yaml names files in
+	keys    keyFile
 }
 
 // Load reads the folder dir and checks all of it. The Config is nil when a problem is fatal; with problems that are all

@@ -7,7 +7,11 @@ import (
 	"strings"
 )
 
-const euiDigits = 16
+const (
+	euiDigits  = 16
+	keyDigits  = 32
+	addrDigits = 8
+)
 
 var (
 	separators = strings.NewReplacer("-", "", ":", "", " ", "")
@@ -23,6 +27,9 @@ func parseEUI(written string) (string, error) {
 		if !isHex(r) {
 			return "", fmt.Errorf("DevEUI %q has a %q in it, want %d hexadecimal digits", written, r, euiDigits)
 		}
+	}
+	if len(eui) == keyDigits {
+		return "", fmt.Errorf("a DevEUI has %d digits; %d are those of a key, which must not stand here", euiDigits, keyDigits)
 	}
 	if len(eui) != euiDigits {
 		return "", fmt.Errorf("DevEUI %q has %d digits, want %d", written, len(eui), euiDigits)

@@ -13,6 +13,7 @@ type form struct {
 	SubjectPrefix string          `yaml:"subject_prefix"`
 	EventKey      string          `yaml:"event_key"`
 	Sources       []sourceForm    `yaml:"sources"`
+	LoRaWAN       lorawanForm     `yaml:"lorawan"`
 	NATS          forward.Options `yaml:"nats"`
 	Buffer        bufferForm      `yaml:"buffer"`
 	Status        statusForm      `yaml:"status"`
@@ -47,6 +48,7 @@ type logForm struct {
 func defaults() form {
 	return form{
 		SubjectPrefix: "town",
+		LoRaWAN:       lorawanDefaults(),
 		NATS:          forward.Defaults(),
 		Buffer: bufferForm{
 			Dir: "/var/lib/belfry", MaxSize: 1 << 30, MaxAge: 30 * 24 * time.Hour, WhenFull: "oldest",

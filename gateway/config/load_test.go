@@ -38,7 +38,7 @@ func TestValidFolderBecomesACompleteConfig(t *testing.T) {
 		Status: Status{Listen: "127.0.0.1:9469"},
 		Log:    Log{Format: "text", Level: slog.LevelInfo},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(buffer.Options{}), cmpopts.IgnoreFields(Config{}, "Sources", "Inventory", "Models", "NATS")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(buffer.Options{}), cmpopts.IgnoreFields(Config{}, "Network", "Sources", "Inventory", "Models", "NATS")); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 	if got.NATS.ClientName != "mairie" || got.NATS.Prefix != "town" || got.NATS.Dir != dir || got.NATS.Stream != "TOWN" {

@@ -28,6 +28,8 @@ func (l *loader) loadMain() {
 	d.fill("", d.root, &written)
 	l.checkTown(d, &written)
 	l.checkEventKey(d, written.EventKey)
+	l.makeNetwork(d, &written.LoRaWAN)
+	l.readKeys(d, written.LoRaWAN.Keys)
 	l.makeSources(d, &written)
 	l.checkNATS(d, written.NATS)
 	l.config.Buffer = bufferOptions(d, &written.Buffer)

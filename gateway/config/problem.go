@@ -58,16 +58,19 @@ const maxProblems = 500
 // report collects problems.
 type report struct {
 	problems []Problem
-	counts   map[string]int // by file
+	counts   map[string]int  // by file
+	hidden   map[string]bool // files of which a fatal problem is not kept
 }
 
-func newReport() *report { return &report{counts: map[string]int{}} }
+func newReport() *report { return &report{counts: map[string]int{}, hidden: map[string]bool{}} }
 
 func (r *report) add(problem Problem) {
 	// What a library or a constructor says may have several lines; a problem is one.
 	problem.Message = strings.ReplaceAll(problem.Message, "\n", "; ")
 	if r.wants(problem.File) {
 		r.problems = append(r.problems, problem)
+	} else if !problem.Tolerable {
+		r.hidden[problem.File] = true
 	}
 	r.counts[problem.File]++
 }
@@ -84,7 +87,9 @@ func (r *report) sorted() Problems {
 	problems := Problems(slices.Compact(r.problems))
 	for file, count := range r.counts {
 		if count > maxProblems {
-			problems = append(problems, Problem{File: file, Message: fmt.Sprintf("%d more problems in this file", count-maxProblems)})
+			problems = append(problems, Problem{
+				File: file, Message: fmt.Sprintf("%d more problems in this file", count-maxProblems), Tolerable: !r.hidden[file],
+			})
 		}
 	}
 	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Compare(a.File, b.File) })

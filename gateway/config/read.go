@@ -20,6 +20,11 @@ func readFile(folder fs.FS, name string, report *report) ([]byte, bool) {
 		report.add(Problem{File: name, Message: reason(err)})
 		return nil, false
 	}
+	return checkText(name, text, report)
+}
+
+// checkText returns a file's text without byte order mark. With false it is none, which is reported.
+func checkText(name string, text []byte, report *report) ([]byte, bool) {
 	text = bytes.TrimPrefix(text, byteOrderMark)
 	if at := invalidUTF8(text); at >= 0 {
 		line, column := position(text, at)

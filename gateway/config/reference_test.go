@@ -35,7 +35,7 @@ func TestFilesToCopyLoad(t *testing.T) {
 }
 
 // behindHash is a key that the reference has behind a # because it has no default; prose has a blank and a capital.
-var behindHash = regexp.MustCompile(`(?m)^(\s*)#((  )*[a-z_]+:( |$))`)
+var behindHash = regexp.MustCompile(`(?m)^(\s*)#((  )*[a-z0-9_]+:( |$))`)
 
 // TestReferenceHasEveryKey compares the keys of the reference, those behind a # too, with those of the structs.
 func TestReferenceHasEveryKey(t *testing.T) {
@@ -99,7 +99,7 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 
 func TestEveryKeyOfTheReferenceHasAComment(t *testing.T) {
 	lines := strings.Split(readText(t, reference), "\n")
-	key := regexp.MustCompile(`^\s*#?(- )?[a-z_]+: \S`)
+	key := regexp.MustCompile(`^\s*#?(- )?[a-z0-9_]+: \S`)
 	for i, line := range lines {
 		if !key.MatchString(line) {
 			continue

@@ -15,13 +15,15 @@ import (
 
 const maxText = 128 // bytes of a device's name, an id, an asset
 
+// rawKinds are the kinds of source that bring frames as the radio gateways heard them.
+var rawKinds = []string{"semtech-udp", "basicstation", "gateway-bridge"}
+
 // lorawanKinds are the kinds of source that know devices by their DevEUI only.
-var lorawanKinds = []string{"chirpstack"}
+var lorawanKinds = append([]string{"chirpstack", "ttn"}, rawKinds...)
 
 // readSensor checks the current line and keeps its sensor.
-func (s *sheet) readSensor() {
-	number, _ := s.reader.FieldPos(0)
-	here := line{s.file, number}
+func (s *sensorSheet) readSensor() {
+	here := s.here()
 	sensor := gateway.Sensor{
 		Event:    event.Sensor{ID: s.id(here), Kind: s.cell("kind"), Location: s.location()},
 		Source:   s.source(),
@@ -38,11 +40,12 @@ func (s *sheet) readSensor() {
 	if sensor.Event.Kind != "" && !kindName.MatchString(sensor.Event.Kind) {
 		s.wrong("kind", fmt.Sprintf("%q is not a kind of thing", sensor.Event.Kind), "streetlight, water_meter, waste_container, ...")
 	}
+	s.readRadio(&sensor, here)
 	s.sensors = append(s.sensors, sensor)
 }
 
 // id returns the sensor's id, which no other sensor has.
-func (s *sheet) id(here line) string {
+func (s *sensorSheet) id(here line) string {
 	id := s.printable("id")
 	if id == "" {
 		s.wrong("id", "the sensor has no id", "the name that the town knows it by")
@@ -65,7 +68,7 @@ func (l line) in(file string) string {
 }
 
 // token returns the sensor's token of NATS subjects, which no other sensor has: "a b" and "a_20b" would have the same.
-func (s *sheet) token(id string, here line) string {
+func (s *sensorSheet) token(id string, here line) string {
 	if id == "" || s.ids[id] != here {
 		return "" // reported by id
 	}
@@ -88,7 +91,7 @@ func (s *sheet) token(id string, here line) string {
 }
 
 // printable returns a cell that has nothing in it that could not be shown.
-func (s *sheet) printable(name string) string {
+func (s *sensorSheet) printable(name string) string {
 	text := s.cell(name)
 	switch {
 	case len(text) > maxText:
@@ -99,7 +102,7 @@ func (s *sheet) printable(name string) string {
 	return text
 }
 
-func (s *sheet) source() string {
+func (s *sensorSheet) source() string {
 	name := s.cell("source")
 	if _, ok := s.kinds[name]; !ok && name != "" && len(s.kinds) > 0 && !s.unnamed {
 		s.wrong("source", fmt.Sprintf("no source %q in %s", name, mainFile), choices(name, slices.Sorted(maps.Keys(s.kinds))))
@@ -109,7 +112,7 @@ func (s *sheet) source() string {
 
 // device returns the address of the sensor, which no other sensor of the same source has. A DevEUI becomes lower case; what
 // a source that is named and knows devices by other names calls them is its own affair.
-func (s *sheet) device(source string, here line) string {
+func (s *sensorSheet) device(source string, here line) string {
 	device := s.printable("device")
 	if device == "" {
 		s.wrong("device", "the sensor has no device", "its DevEUI, or its name in the topic")
@@ -137,11 +140,11 @@ func (s *sheet) device(source string, here line) string {
 }
 
 // mayBeEUI says whether sensors of a source ("" for any) may be known by their DevEUI.
-func (s *sheet) mayBeEUI(source string) bool { return source == "" || s.needsEUI(source) }
+func (s *sensorSheet) mayBeEUI(source string) bool { return source == "" || s.needsEUI(source) }
 
 // meansEUI says whether the device of a sensor without a source was meant to be a DevEUI. Where there is LoRaWAN, more is
 // taken for one: a town with other sources can name the source.
-func (s *sheet) meansEUI(device string) bool {
+func (s *sensorSheet) meansEUI(device string) bool {
 	if s.hasLoRaWAN() {
 		return looksLikeEUI(device, euiDigits-4, euiDigits+2)
 	}
@@ -149,14 +152,14 @@ func (s *sheet) meansEUI(device string) bool {
 }
 
 // euiHint says what to do with a device that is no DevEUI, where it need not be one.
-func (s *sheet) euiHint(source string) string {
+func (s *sensorSheet) euiHint(source string) string {
 	if s.needsEUI(source) || len(s.kinds) == 0 {
 		return ""
 	}
 	return "name the source if it is not a DevEUI"
 }
 
-func (s *sheet) hasLoRaWAN() bool {
+func (s *sensorSheet) hasLoRaWAN() bool {
 	for _, kind := range s.kinds {
 		if slices.Contains(lorawanKinds, kind) {
 			return true
@@ -166,7 +169,7 @@ func (s *sheet) hasLoRaWAN() bool {
 }
 
 // needsEUI says whether sensors of a source ("" for any) can only be known by their DevEUI.
-func (s *sheet) needsEUI(source string) bool {
+func (s *sensorSheet) needsEUI(source string) bool {
 	if source != "" {
 		return slices.Contains(lorawanKinds, s.kinds[source])
 	}
@@ -179,7 +182,7 @@ func (s *sheet) needsEUI(source string) bool {
 }
 
 // claim notes whose device this is. Without a source it is the sensor's on all of them.
-func (s *sheet) claim(source, device string, here line) {
+func (s *sensorSheet) claim(source, device string, here line) {
 	first, taken := s.devices[[2]string{source, device}]
 	if !taken {
 		first, taken = s.devices[[2]string{"", device}]
@@ -198,7 +201,7 @@ func (s *sheet) claim(source, device string, here line) {
 }
 
 // applyModel finds the model, and takes from it what the line leaves open.
-func (s *sheet) applyModel(sensor *gateway.Sensor) {
+func (s *sensorSheet) applyModel(sensor *gateway.Sensor) {
 	name := s.cell("model")
 	model, ok := s.config.Models[name]
 	if !ok {
@@ -222,7 +225,7 @@ func (s *sheet) applyModel(sensor *gateway.Sensor) {
 }
 
 // modelHint is worked out once for each wrong name: a whole sheet may have it.
-func (s *sheet) modelHint(name string) string {
+func (s *sensorSheet) modelHint(name string) string {
 	hint, ok := s.hints[name]
 	if !ok {
 		hint = modelChoices(name, s.known)
@@ -231,7 +234,7 @@ func (s *sheet) modelHint(name string) string {
 	return hint
 }
 
-func (s *sheet) interval() time.Duration {
+func (s *sensorSheet) interval() time.Duration {
 	text := s.cell("interval")
 	if text == "" {
 		return 0
@@ -244,7 +247,7 @@ func (s *sheet) interval() time.Duration {
 }
 
 // location returns the place of the sensor, nil when the line does not say it.
-func (s *sheet) location() *event.Point {
+func (s *sensorSheet) location() *event.Point {
 	lat, lon := s.cell("lat"), s.cell("lon")
 	switch {
 	case lat == "" && lon == "":
@@ -265,7 +268,7 @@ func (s *sheet) location() *event.Point {
 }
 
 // degrees reads a decimal number, in sheets without separating commas also with a decimal comma.
-func (s *sheet) degrees(name, text string, limit float64) float64 {
+func (s *sensorSheet) degrees(name, text string, limit float64) float64 {
 	decimal := text
 	if s.reader.Comma != ',' {
 		decimal = strings.Replace(text, ",", ".", 1)

@@ -64,7 +64,9 @@ func (l *loader) makeSource(d *document, entry sourceForm, lines map[string]int)
 		d.at(entry.path+".kind", notA("kind of source", entry.kind), choices(entry.kind, source.Kinds()))
 		return
 	}
-	env := source.Env{Name: name, Gateway: l.config.Gateway, Dir: l.dir, Log: l.env.Log.With("source", name)}
+	env := source.Env{
+		Name: name, Gateway: l.config.Gateway, Dir: l.dir, Log: l.env.Log.With("source", name), Network: l.config.Network,
+	}
 	var filled any
 	made, err := source.New(entry.kind, env, func(options any) error {
 		filled = options

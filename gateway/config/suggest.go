@@ -20,7 +20,7 @@ func suggest(written string, known []string) string {
 	return event.Nearest(written, known)
 }
 
-const maxChoices = 12 // listed in a hint
+const maxChoices = 14 // listed in a hint
 
 // choices makes a hint: the nearest of the known words, or all of them when none is near.
 func choices(written string, known []string) string {

@@ -26,8 +26,22 @@ func (c checkCommand) Run(p program) error {
 		return errReported
 	}
 	_, err := fmt.Fprintf(p.stdout, "%s: good. Gateway %s of %s: %s, %s, %s.\n", c.Config, loaded.Gateway, loaded.Town.Name,
-		counted(len(loaded.Sources), "source"), counted(len(loaded.Inventory.Sensors()), "sensor"), counted(len(loaded.Models), "model"))
+		counted(len(loaded.Sources), "source"), counted(len(loaded.Inventory.Sensors()), "sensor")+keyed(loaded.Keys),
+		counted(len(loaded.Models), "model"))
 	return err
+}
+
+// keyed says how many sensors have keys, and how they are activated; "" when none has.
+func keyed(keys config.Keys) string {
+	switch {
+	case keys == config.Keys{}:
+		return ""
+	case keys.ABP == 0:
+		return fmt.Sprintf(" (%d with LoRaWAN keys: OTAA)", keys.OTAA)
+	case keys.OTAA == 0:
+		return fmt.Sprintf(" (%d with LoRaWAN keys: ABP)", keys.ABP)
+	}
+	return fmt.Sprintf(" (%d with LoRaWAN keys: %d OTAA, %d ABP)", keys.OTAA+keys.ABP, keys.OTAA, keys.ABP)
 }
 
 // counted prints "1 sensor", "2 sensors".
