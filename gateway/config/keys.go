@@ -202,7 +202,7 @@ func (s *keySheet) readKey(key *lorawan.Key, written, eui string) (message, hint
 	case roundedForm.MatchString(written) || roundedKey.MatchString(written):
 		return "a number that a spreadsheet rounded", "format the column as text and enter the key again"
 	case err != nil:
-		return err.Error(), "32 hexadecimal digits" + asText(written, keyDigits)
+		return err.Error(), "copy it again, as the maker gives it" + asText(written, keyDigits)
 	}
 	if by := published(parsed, eui); by != "" {
 		return "everybody knows this key: " + by, "give the device a key of its own, from: openssl rand -hex 16"

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -67,6 +68,8 @@ func newReport() *report { return &report{counts: map[string]int{}, hidden: map[
 func (r *report) add(problem Problem) {
 	// What a library or a constructor says may have several lines; a problem is one.
 	problem.Message = strings.ReplaceAll(problem.Message, "\n", "; ")
+	problem.Message = redact(problem.Message)
+	problem.Hint = redact(problem.Hint)
 	if r.wants(problem.File) {
 		r.problems = append(r.problems, problem)
 	} else if !problem.Tolerable {
@@ -74,6 +77,11 @@ func (r *report) add(problem Problem) {
 	}
 	r.counts[problem.File]++
 }
+
+// keyLike is what may be a key of a device that stands in a wrong place, with a digit too few even.
+var keyLike = regexp.MustCompile(`[0-9A-Fa-f]{31,}`)
+
+func redact(text string) string { return keyLike.ReplaceAllLiteralString(text, "[redacted]") }
 
 // wants says whether another problem of a file would be kept.
 func (r *report) wants(file string) bool { return r.counts[file] < maxProblems }

@@ -69,6 +69,25 @@ func TestCheckOfAGoodFolderSaysWhatIsInIt(t *testing.T) {
 	}
 }
 
+func TestCheckCountsTheKeysOfSensors(t *testing.T) {
+	const sensors = "id,device,model,dev_addr\nB1,70b3d5e75e00a1f2,dingtek-df702,\nB2,70b3d5e75e00a1f3,dingtek-df702,26011f3a\nB3,70b3d5e75e00a1f4,dingtek-df702,\n"
+	const join = "device,app_key,nwk_s_key,app_s_key\n70b3d5e75e00a1f2,8d0c41f7a6b35e29d4170fe2936bc85a,,\n"
+	const abp = "70b3d5e75e00a1f3,,41f7a6b35e29d4170fe2936bc85a8d0c,35e29d4170fe2936bc85a8d0c41f7a6b\n"
+	for _, c := range []struct{ sensors, keys, want string }{
+		{strings.ReplaceAll(sensors, "26011f3a", ""), join, ": 1 source, 3 sensors (1 with LoRaWAN keys: OTAA), "},
+		{sensors, join + abp, ": 1 source, 3 sensors (2 with LoRaWAN keys: 1 OTAA, 1 ABP), "},
+		{sensors, strings.SplitAfter(join, "\n")[0] + abp, ": 1 source, 3 sensors (1 with LoRaWAN keys: ABP), "},
+	} {
+		dir := writeFolder(t, "belfry.yaml", smallYAML, "sensors/a.csv", c.sensors, "secrets/lorawan-keys.csv", c.keys)
+		if err := os.Chmod(filepath.Join(dir, "secrets/lorawan-keys.csv"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, stdout, stderr := belfry(t, "check", "--config", dir); code != 0 || !strings.Contains(stdout, c.want) {
+			t.Errorf("exit code %d\n%s%s\nwant %q", code, stdout, stderr, c.want)
+		}
+	}
+}
+
 func TestCheckFailsForASecretThatIsNotThere(t *testing.T) {
 	dir := writeFolder(t, "belfry.yaml",
 		strings.Replace(smallYAML, `1883"`, `1883", username: belfry, password_file: secrets/mqtt`, 1))
