@@ -60,33 +60,38 @@ type Env struct {
 
 // loader is one run of Load.
 type loader struct {
-	dir     string
-	folder  fs.FS
-	env     Env
-	report  *report
-	config  *Config
-	kinds   map[string]string // of the sources, by name
-	unnamed bool              // a source has no name that could be read
-	known   []string          // names of all models, also of those with mistakes
-	used    map[string]bool   // names of the folders that belfry.yaml names files in
-	keys    keyFile
+	dir          string
+	folder       fs.FS
+	env          Env
+	report       *report
+	config       *Config
+	kinds        map[string]string // of the sources, by name
+	unnamed      bool              // a source has no name that could be read
+	known        []string          // names of all models, also of those with mistakes
+	used         map[string]bool   // names of the folders that belfry.yaml names files in
+	keys         keyFile
+	radioDevices []lorawan.Device // of the network
 }
 
 // Load reads the folder dir and checks all of it. The Config is nil when a problem is fatal; with problems that are all
 // tolerable there is a Config too. It reads files in and below dir only, and those that belfry.yaml names.
 func Load(dir string, env Env) (*Config, Problems) {
 	l := newLoader(dir, env)
+	l.load()
+	problems := l.report.sorted()
+	if problems.Fatal() {
+		return nil, problems
+	}
+	return l.config, problems
+}
+
+func (l *loader) load() {
 	if l.isFolder() {
 		l.loadMain()
 		l.checkNames()
 		l.loadModels()
 		l.loadSensors()
 	}
-	problems := l.report.sorted()
-	if problems.Fatal() {
-		return nil, problems
-	}
-	return l.config, problems
 }
 
 func newLoader(dir string, env Env) *loader {

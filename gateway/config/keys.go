@@ -66,9 +66,8 @@ type keySheet struct {
 	*inventory
 	*sheet
 	radios   map[string]*radio // by DevEUI
-	devices  []lorawan.Device
-	unknown  map[string]int // lines, by DevEUI, of devices that no sensor has
-	strays   []string       // the first of these
+	unknown  map[string]int    // lines, by DevEUI, of devices that no sensor has
+	strays   []string          // the first of these
 	sessions map[session]int
 	sharing  sharing
 }
@@ -109,7 +108,7 @@ func (v *inventory) radiosByEUI() map[string]*radio {
 
 // finish hands over the devices and reports what only the whole file tells.
 func (s *keySheet) finish() {
-	for _, device := range s.devices {
+	for _, device := range s.radioDevices {
 		if device.Activated() {
 			s.config.Keys.ABP++
 		} else {
@@ -117,7 +116,7 @@ func (s *keySheet) finish() {
 		}
 	}
 	if s.config.Network != nil {
-		s.config.Network.SetDevices(s.devices)
+		s.config.Network.SetDevices(s.radioDevices)
 	}
 	if len(s.unknown) > 0 {
 		s.report.add(Problem{File: s.file, Tolerable: true, Hint: "add them to " + sensorsFolder + "/*.csv, or take their keys out",
@@ -153,7 +152,7 @@ func (s *keySheet) readDevice() {
 	known.keys = number
 	if good && !known.spoilt && s.fits(&device, known) {
 		device.DevEUI, device.DevAddr, device.Relaxed = s.sensors[known.sensor].Event.Device, known.addr, known.relaxed
-		s.devices = append(s.devices, device)
+		s.radioDevices = append(s.radioDevices, device)
 	}
 }
 
@@ -195,24 +194,30 @@ func (s *keySheet) readCells(device *lorawan.Device, number int) bool {
 	return good
 }
 
+const newKey = "give the device a key of its own, from: openssl rand -hex 16"
+
 // readKey reads a key, or says what is wrong with it and what to do.
 func (s *keySheet) readKey(key *lorawan.Key, written, eui string) (message, hint string) {
 	parsed, err := lorawan.ParseKey(written)
 	switch {
-	case roundedForm.MatchString(written) || roundedKey.MatchString(written):
+	case err != nil && roundedForm.MatchString(written) || strings.HasSuffix(written, roundedDigits) && roundedKey.MatchString(written):
 		return "a number that a spreadsheet rounded", "format the column as text and enter the key again"
+	case err != nil && strings.Trim(separators.Replace(written), "0") == "":
+		return err.Error(), newKey
 	case err != nil:
 		return err.Error(), "copy it again, as the maker gives it" + asText(written, keyDigits)
 	}
 	if by := published(parsed, eui); by != "" {
-		return "everybody knows this key: " + by, "give the device a key of its own, from: openssl rand -hex 16"
+		return "everybody knows this key: " + by, newKey
 	}
 	*key = parsed
 	return "", ""
 }
 
-// roundedKey is a long decimal number as a spreadsheet keeps it: 15 digits and zeros.
-var roundedKey = regexp.MustCompile(`^[1-9]\d{0,14}0{17,}$`)
+// roundedKey is a long decimal number as a spreadsheet keeps it: 15 digits, the others are zeros.
+var roundedKey = regexp.MustCompile(`^[1-9]\d{0,14}` + roundedDigits + `$`)
+
+const roundedDigits = "00000000000000000"
 
 // asText is the rest of a hint for digits that a spreadsheet may have taken for a number, which has no zeros in front.
 func asText(written string, want int) string {

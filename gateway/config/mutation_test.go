@@ -13,9 +13,9 @@ import (
 // TestDamagedFolderNeverLoadsHalf damages each file of a valid folder in a hundred ways. Load must not panic, must say
 // something when it returns no configuration, and must return a complete one otherwise.
 func TestDamagedFolderNeverLoadsHalf(t *testing.T) {
-	for _, name := range []string{"belfry.yaml", "sensors/bins.csv", "models/dingtek-df702.yaml"} {
+	for _, name := range []string{"belfry.yaml", "sensors/bins.csv", "models/dingtek-df702.yaml", defaultKeyFile} {
 		t.Run(name, func(t *testing.T) {
-			dir := validFolder(t)
+			dir, keys := folderWithKeys(t)
 			path := filepath.Join(dir, name)
 			original, err := os.ReadFile(path)
 			must(t, err)
@@ -23,6 +23,9 @@ func TestDamagedFolderNeverLoadsHalf(t *testing.T) {
 				write(t, path, string(damage(r, bytes.Clone(original))))
 				config, problems := Load(dir, noModels)
 				checkWhole(r, config, problems)
+				if found := keys.find(problems.String()); found != "" {
+					r.Errorf("%q of a key stands in %v", found, problems)
+				}
 			})
 		})
 	}
@@ -70,7 +73,7 @@ func checkWhole(t failer, config *Config, problems Problems) {
 		return
 	}
 	if config.Gateway == "" || config.Town.Name == "" || config.Town.Commune == "" || config.Town.Owner == "" || config.Prefix == "" ||
-		len(config.Sources) == 0 || config.Inventory == nil || config.Buffer.MaxSize == 0 || config.Status.Listen == "" {
+		len(config.Sources) == 0 || config.Network == nil || config.Inventory == nil || config.Buffer.MaxSize == 0 || config.Status.Listen == "" {
 		t.Errorf("half a config: %+v", config)
 	}
 	for _, sensor := range config.Inventory.Sensors() {
@@ -83,8 +86,8 @@ func checkWhole(t failer, config *Config, problems Problems) {
 
 // FuzzLoad puts any bytes into the place of one file of a valid folder.
 func FuzzLoad(f *testing.F) {
-	names := []string{"belfry.yaml", "models/dingtek-df702.yaml", "sensors/bins.csv"}
-	dir := validFolder(f)
+	names := []string{"belfry.yaml", "models/dingtek-df702.yaml", "sensors/bins.csv", defaultKeyFile}
+	dir, _ := folderWithKeys(f)
 	original := map[string]string{}
 	for i, name := range names {
 		original[name] = readText(f, filepath.Join(dir, name))

@@ -50,7 +50,7 @@ func (s *sensorSheet) devAddr() string {
 	switch {
 	case written == "":
 		return ""
-	case roundedForm.MatchString(written):
+	case strings.ContainsFunc(addr, func(r rune) bool { return !isHex(r) }) && roundedForm.MatchString(written):
 		s.wrong("dev_addr", "dev_addr is a number that a spreadsheet rounded", "format the column as text and enter it again")
 		return ""
 	case strings.ContainsFunc(addr, func(r rune) bool { return !isHex(r) }):
