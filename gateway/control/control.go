@@ -17,6 +17,8 @@ type Buffer interface {
 	Status(ctx context.Context) (Status, error)
 	// Records returns the first records that a query wants, and where to go on.
 	Records(ctx context.Context, query Query) (Page, error)
+	// Unknown tells who was heard and is no sensor.
+	Unknown(ctx context.Context) (Unknown, error)
 	// Verify reads everything and says what is damaged.
 	Verify(ctx context.Context) (Verification, error)
 	// Drop removes messages from quarantine for good, and returns those that were there.

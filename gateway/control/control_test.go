@@ -84,7 +84,7 @@ func serve(t *testing.T, dir string, b *buffer.Buffer) *Client {
 	up, ended := make(chan struct{}), make(chan error, 1)
 	folder := &Folder{Dir: dir, Store: b, Retrier: retrier(t, b), Limit: true}
 	go func() {
-		ended <- NewServer(folder, "v1").Run(ctx, func(err error) {
+		ended <- NewServer(folder, nil, "v1").Run(ctx, func(err error) {
 			if err == nil {
 				close(up)
 			}
@@ -342,7 +342,7 @@ func TestWhatIsNoSocketIsLeftAlone(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := NewServer(&Folder{Dir: dir}, "v1").Run(t.Context(), func(error) {})
+	err := NewServer(&Folder{Dir: dir}, nil, "v1").Run(t.Context(), func(error) {})
 	if err == nil || !strings.Contains(err.Error(), "is in the way") {
 		t.Errorf("got %v", err)
 	}
@@ -380,7 +380,7 @@ func TestQuestionOverWhichTheProgramStumblesIsAnswered(t *testing.T) {
 	put(t, b, buffer.Quarantine, rejected(1))
 	broken := retrier(t, b)
 	broken.Normaliser = nil
-	s := NewServer(&Folder{Dir: dir, Store: b, Retrier: broken}, "v1")
+	s := NewServer(&Folder{Dir: dir, Store: b, Retrier: broken}, nil, "v1")
 	ctx, cancel := context.WithCancel(t.Context())
 	up, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- s.Run(ctx, func(error) { close(up) }) }()
@@ -407,7 +407,7 @@ func TestGatewayThatStopsEndsTheConversation(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	g := gateway.New(gateway.Options{
 		Normaliser: retrier(t, b).Normaliser, Buffer: b, Sink: idle{}, Log: slog.New(slog.DiscardHandler),
-		Tasks: []gateway.Task{{Name: "control", Run: NewServer(&Folder{Dir: dir, Store: b}, "v1").Run}},
+		Tasks: []gateway.Task{{Name: "control", Run: NewServer(&Folder{Dir: dir, Store: b}, nil, "v1").Run}},
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()

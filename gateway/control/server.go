@@ -28,15 +28,16 @@ const (
 // Server answers for the buffer of a running gateway. Whoever may open its socket may ask for everything.
 type Server struct {
 	folder  *Folder
+	radio   Radio
 	version string
 	since   time.Time
 	slots   chan struct{}
 	running sync.WaitGroup
 }
 
-// NewServer returns a server for a buffer that is open; it does no I/O.
-func NewServer(folder *Folder, version string) *Server {
-	return &Server{folder: folder, version: version, since: time.Now(), slots: make(chan struct{}, maxAtOnce)}
+// NewServer returns a server for a buffer that is open; it does no I/O. radio may be nil.
+func NewServer(folder *Folder, radio Radio, version string) *Server {
+	return &Server{folder: folder, radio: radio, version: version, since: time.Now(), slots: make(chan struct{}, maxAtOnce)}
 }
 
 // maxConnections leaves descriptors to what matters.
@@ -74,6 +75,7 @@ func (s *Server) handler() http.Handler {
 		}
 		return s.folder.Records(r.Context(), query)
 	}))
+	mux.Handle("POST "+version+"unknown", s.answer(func(r *http.Request) (any, error) { return s.unknown(r.Context()) }))
 	mux.Handle("POST "+version+"verify", s.answer(func(r *http.Request) (any, error) { return s.folder.Verify(r.Context()) }))
 	mux.Handle("POST "+version+"drop", s.answer(func(r *http.Request) (any, error) {
 		which, err := requestSeqs(r)

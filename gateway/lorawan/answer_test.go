@@ -87,9 +87,9 @@ func TestLinkCheckAndDeviceTimeAreAnswered(t *testing.T) {
 		if check := commands[0].Payload.(*lorawan.LinkCheckAnsPayload); check.GwCnt != 2 || check.Margin != 15 {
 			t.Errorf("got %+v, want 2 gateways and a margin of 15 dB (SNR 8, SF7 reads -7.5)", check)
 		}
-		const leapSeconds = 18 * time.Second
+		const ahead = 18 * time.Second
 		epoch := time.Date(1980, 1, 6, 0, 0, 0, 0, time.UTC)
-		told := epoch.Add(commands[1].Payload.(*lorawan.DeviceTimeAnsPayload).TimeSinceGPSEpoch - leapSeconds)
+		told := epoch.Add(commands[1].Payload.(*lorawan.DeviceTimeAnsPayload).TimeSinceGPSEpoch - ahead)
 		if off := told.Sub(at).Abs(); off > 5*time.Millisecond {
 			t.Errorf("the time is off by %s", off)
 		}

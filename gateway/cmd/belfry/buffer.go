@@ -183,7 +183,7 @@ func eachRecord(ctx context.Context, b control.Buffer, q control.Query, limit in
 }
 
 // controlTask answers the buffer commands as long as the gateway runs.
-func controlTask(g *gateway.Gateway, dir string) gateway.Task {
+func controlTask(g *gateway.Gateway, radio control.Radio, dir string) gateway.Task {
 	folder := &control.Folder{Dir: dir, Store: g.Buffer, Retrier: g.Retrier(), Limit: true}
-	return gateway.Task{Name: "control", Run: control.NewServer(folder, version).Run}
+	return gateway.Task{Name: "control", Run: control.NewServer(folder, radio, version).Run}
 }

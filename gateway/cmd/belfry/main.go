@@ -37,6 +37,7 @@ type commandLine struct {
 	Check   checkCommand   `cmd:"" help:"Check a configuration and say every mistake in it."`
 	Decode  decodeCommand  `cmd:"" help:"Decode one payload and show every step."`
 	Buffer  bufferCommand  `cmd:"" help:"Look into the buffer and its quarantine, also while the gateway runs."`
+	Sensors sensorsCommand `cmd:"" help:"Look at the sensors, and at those that nobody knows."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 	extraCommands
 }

@@ -86,6 +86,7 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 		}
 		return nil, fmt.Errorf("buffer.dir: %w", notOurs(err, loaded.Buffer.Dir))
 	}
+	loaded.Network.Restore(store)
 	loaded.NATS.Log = log
 	sink, err := forward.New(loaded.NATS)
 	if err != nil {
@@ -98,7 +99,7 @@ func openParts(loaded *config.Config, log *slog.Logger) (*parts, error) {
 	})
 	server.Show(g)
 	g.Tasks = append(g.Tasks, notifyTasks(g, log)...)
-	g.Tasks = append(g.Tasks, controlTask(g, loaded.Buffer.Dir))
+	g.Tasks = append(g.Tasks, controlTask(g, loaded.Network, loaded.Buffer.Dir))
 	return &parts{config: loaded, gateway: g, log: log, starts: starts}, nil
 }
 
