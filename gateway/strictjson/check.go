@@ -11,16 +11,29 @@ import (
 
 const MaxDepth = 32 // of objects and arrays in each other
 
+// Limits are what a JSON text may have at most.
+type Limits struct {
+	Depth int // of objects and arrays in each other
+	Text  int // bytes of one text or name as it is written; 0: any
+}
+
 // Check says what is wrong with a JSON text before gjson, which trusts what it reads and follows any depth, sees it.
-func Check(text string) error {
+func Check(text string) error { return Limits{Depth: MaxDepth}.Check(text) }
+
+// Check is the function of that name with other limits.
+func (l Limits) Check(text string) error {
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '"':
-			i = endOfString(text, i+1)
+			begin := i + 1
+			i = endOfString(text, begin)
+			if l.Text > 0 && i-begin > l.Text {
+				return fmt.Errorf("JSON has a text of %d bytes at offset %d, more than %d", i-begin, begin, l.Text)
+			}
 		case '{', '[':
-			if depth++; depth > MaxDepth {
-				return fmt.Errorf("JSON is nested deeper than %d at offset %d", MaxDepth, i)
+			if depth++; depth > l.Depth {
+				return fmt.Errorf("JSON is nested deeper than %d at offset %d", l.Depth, i)
 			}
 		case '}', ']':
 			depth--
