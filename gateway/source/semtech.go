@@ -30,11 +30,11 @@ type semtechSource struct {
 
 var _ gateway.Source = (*semtechSource)(nil)
 
-// Of received, each datagram is in one of malformed, strangers, over_rate, dropped, push_data, pull_data and tx_ack.
+// Of received, each datagram is in one of malformed_datagrams, strangers, over_rate, dropped, push_data, pull_data and tx_ack.
 func semtechCounters() []string {
 	names := []string{
-		"received", "malformed", "strangers", "over_rate", "dropped", "kernel_drops", "push_data", "pull_data", "tx_ack",
-		"malformed_json", "repeated_datagrams", "radio_frames", "faulty_frames", "bad_crc", "gateway_stats",
+		"received", "malformed_datagrams", "strangers", "over_rate", "dropped", "kernel_drops", "push_data", "pull_data", "tx_ack",
+		"malformed_bodies", "repeated_datagrams", "radio_frames", "faulty_frames", "bad_crc", "gateway_stats",
 		"push_acks", "pull_acks", "pull_refused", "send_failed",
 		"downlinks_sent", "downlinks_retried", "downlinks_accepted", "downlinks_warned", "downlinks_unanswered", "tx_ack_unexpected",
 	}
@@ -75,11 +75,16 @@ func (s *semtechSource) countMany(name string, n int) {
 	}
 }
 
-// errFeedEnded is when the network stops to take frames without a reason.
-var errFeedEnded = errors.New("the radio network takes no more frames")
+var (
+	errFeedEnded = errors.New("the radio network takes no more frames")
+	errNoNetwork = errors.New("there is no radio network to take frames")
+)
 
 // Run implements gateway.Source. Each run is one socket.
 func (s *semtechSource) Run(parent context.Context, emit gateway.Emit, ready func(error)) error {
+	if s.env.Network == nil {
+		return errNoNetwork
+	}
 	socket, err := s.listen(parent)
 	if err != nil {
 		if parent.Err() != nil {

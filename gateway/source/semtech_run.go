@@ -72,7 +72,7 @@ func (r *semtechRun) read() error {
 func (r *semtechRun) admit(bytes []byte, from netip.AddrPort) {
 	parsed, err := semtech.Parse(bytes)
 	if err != nil {
-		r.count("malformed")
+		r.count("malformed_datagrams")
 		r.notices.note(noticeMalformed, "", from, err)
 		return
 	}
@@ -158,7 +158,7 @@ func (r *semtechRun) handle(d *datagram) {
 
 // refuse counts a datagram whose body cannot be read.
 func (r *semtechRun) refuse(d *datagram, why error) {
-	r.count("malformed_json")
+	r.count("malformed_bodies")
 	r.notices.note(noticeMalformed, d.sender.name, d.from, why)
 }
 
