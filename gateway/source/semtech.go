@@ -25,6 +25,7 @@ type semtechSource struct {
 	forwarders map[semtech.EUI]*forwarder
 	counts     counters
 	notices    notices
+	made       time.Time
 	now        func() time.Time // tests have clocks of their own
 }
 
@@ -56,7 +57,8 @@ func newSemtech(env Env, decode func(options any) error) (gateway.Source, error)
 		return nil, err
 	}
 	return &semtechSource{
-		env: env, options: options, forwarders: forwarders, counts: newCounters(semtechCounters()...), now: time.Now,
+		env: env, options: options, forwarders: forwarders, counts: newCounters(semtechCounters()...),
+		made: time.Now(), now: time.Now,
 	}, nil
 }
 
@@ -96,7 +98,7 @@ func (s *semtechSource) Run(parent context.Context, emit gateway.Emit, ready fun
 	defer end(nil)
 	r := &semtechRun{
 		semtechSource: s, socket: socket, end: end, queue: newDatagramQueue(s.options.Queue),
-		pushes: newPushes(), answers: newAnswers(), began: s.now(),
+		pushes: newPushes(), answers: newAnswers(), began: s.now().Sub(s.made),
 		feed: s.env.Network.NewFeed(lorawan.FeedOptions{
 			Source: s.env.Name, Emit: emit, Downlink: s.options.Downlink, Count: s.count,
 		}),

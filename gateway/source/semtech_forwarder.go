@@ -22,7 +22,7 @@ type forwarder struct {
 	from netip.Prefix // that it sends from; none: any
 
 	bucket tokenBucket  // only the goroutine that reads the socket touches it
-	heard  atomic.Int64 // when its last datagram came, in ns of the epoch; 0: never
+	heard  atomic.Int64 // when its last datagram came, in ns since the source was made; 0: never
 	known  hearing      // what was logged last; only the goroutine that works touches it
 
 	mu      sync.Mutex
@@ -70,13 +70,14 @@ const (
 	silent
 )
 
-// hearing says what is to be known of the radio gateway at a time, when this machine listens since another.
-func (f *forwarder) hearing(now, since time.Time) hearing {
-	last := time.Unix(0, f.heard.Load())
-	if now.Sub(last) < silentAfter {
+// hearing says what is to be known of the radio gateway at a time, when this machine listens since another. Times are since
+// the source was made: the clock of the wall may be set.
+func (f *forwarder) hearing(now, since time.Duration) hearing {
+	last := time.Duration(f.heard.Load())
+	if last > 0 && now-last < silentAfter {
 		return present
 	}
-	if now.Sub(since) < silentAfter {
+	if now-since < silentAfter {
 		return f.known
 	}
 	return silent

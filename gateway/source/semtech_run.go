@@ -29,8 +29,8 @@ type semtechRun struct {
 	feed    *lorawan.Feed
 	pushes  *pushes
 	answers *answers
-	began   time.Time
-	stalled *handOver // for which the network had no room; nothing with frames overtakes it
+	began   time.Duration // since the source was made
+	stalled *handOver     // for which the network had no room; nothing with frames overtakes it
 }
 
 // handOver is what is given to the network of one PUSH_DATA.
@@ -88,7 +88,7 @@ func (r *semtechRun) admit(bytes []byte, from netip.AddrPort) {
 		r.notices.note(noticeRate, sender.name, from, nil)
 		return
 	}
-	sender.heard.Store(now.UnixNano())
+	sender.heard.Store(max(int64(now.Sub(r.made)), 1))
 	parsed.Body = slices.Clone(parsed.Body)
 	if !r.queue.push(datagram{Datagram: parsed, sender: sender, from: from, received: now}) {
 		r.count("dropped")
@@ -176,22 +176,22 @@ func (r *semtechRun) look() {
 		r.count("downlinks_unanswered")
 	}
 	for _, f := range r.sorted() {
-		is := f.hearing(now, r.began)
+		is := f.hearing(now.Sub(r.made), r.began)
 		switch {
 		case is == f.known:
 		case is == present:
 			r.env.Log.Info("radio gateway is heard", "gateway", f.name)
 		default:
-			r.env.Log.Warn("radio gateway is silent", "gateway", f.name, "last", lastHeard(f))
+			r.env.Log.Warn("radio gateway is silent", "gateway", f.name, "last", r.lastHeard(f))
 		}
 		f.known = is
 	}
 	r.notices.write(r.env.Log, now)
 }
 
-func lastHeard(f *forwarder) string {
-	if at := f.heard.Load(); at != 0 {
-		return time.Unix(0, at).UTC().Format(time.RFC3339)
+func (r *semtechRun) lastHeard(f *forwarder) string {
+	if at := f.heard.Load(); at > 0 {
+		return r.made.Add(time.Duration(at)).UTC().Format(time.RFC3339)
 	}
 	return "never"
 }

@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -334,5 +335,83 @@ func TestAPortThatIsTakenEndsTheRun(t *testing.T) {
 	running := gatewaytest.Begin(t, second, gatewaytest.NewReceiver(false))
 	if err := running.Ended(t); err == nil || !strings.Contains(err.Error(), r.listen) {
 		t.Errorf("run ended with %v, want an error that names %s", err, r.listen)
+	}
+}
+
+func TestAnAnswerThatIsNeverConfirmedIsForgotten(t *testing.T) {
+	r := newRoof(t, func(o *source.SemtechOptions) { o.Downlink = true })
+	r.meter.confirmed = true
+	var passed atomic.Int64
+	began := time.Now()
+	source.SetClock(r.Source, func() time.Time { return began.Add(time.Duration(passed.Load())) })
+	gatewaytest.Run(t, r, gatewaytest.NewReceiver(false))
+	a := r.antenna(roofEUI, "127.0.0.1")
+	a.alive()
+	a.send(pushData, pushBody(1, r.meter.frame(t)))
+	var token uint16
+	for kind := byte(pushAck); kind != pullResp; {
+		kind, token, _ = a.receive()
+	}
+	passed.Add(int64(11 * time.Second))
+	r.wait("downlinks_unanswered", 1)
+	a.sendAs(txAck, token, `{"txpk_ack":{"error":"TOO_LATE"}}`)
+	r.wait("tx_ack_unexpected", 1)
+	if got := r.Counters()["downlinks_sent"]; got != 1 {
+		t.Errorf("%d downlinks were sent, want 1", got)
+	}
+}
+
+func TestARefusalThatComesTooLateIsTheEndOfAnAnswer(t *testing.T) {
+	r := newRoof(t, func(o *source.SemtechOptions) { o.Downlink = true })
+	r.meter.confirmed = true
+	var passed atomic.Int64
+	began := time.Now()
+	source.SetClock(r.Source, func() time.Time { return began.Add(time.Duration(passed.Load())) })
+	running := gatewaytest.Run(t, r, gatewaytest.NewReceiver(false))
+	up, down := r.antenna(roofEUI, "127.0.0.1"), r.antenna(roofEUI, "127.0.0.1")
+	down.alive()
+	up.send(pushData, pushBody(1, r.meter.frame(t)))
+	token, _ := down.answer()
+	passed.Add(int64(2 * time.Second)) // the second window is over
+	down.sendAs(txAck, token, `{"txpk_ack":{"error":"TOO_LATE"}}`)
+	r.wait("downlinks_refused_too_late", 1)
+	down.alive()
+	running.Stop(t)
+	if got := r.Counters(); got["downlinks_sent"] != 1 || got["downlinks_retried"] != 0 || r.log.count("refused to send") != 1 {
+		t.Errorf("counters %v, %d lines", got, r.log.count("refused to send"))
+	}
+}
+
+func TestIPv4IsHeardOnAllAddressesAsWritten(t *testing.T) {
+	for _, c := range []struct {
+		host string
+		ipv6 bool
+	}{{"0.0.0.0", false}, {"[::]", true}} {
+		t.Run(c.host, func(t *testing.T) {
+			r := newRoof(t, func(o *source.SemtechOptions) {
+				o.Listen = strings.Replace(o.Listen, "127.0.0.1", c.host, 1)
+				o.Gateways = []source.ForwarderOptions{{EUI: roofEUI, Address: "127.0.0.1"}, {EUI: otherEUI, Address: "::1"}}
+			})
+			gatewaytest.Run(t, r, gatewaytest.NewReceiver(false))
+			r.antenna(roofEUI, "127.0.0.1").alive()
+			_, port, _ := net.SplitHostPort(r.listen)
+			socket, err := net.Dial("udp6", "[::1]:"+port)
+			if err != nil {
+				t.Skip(err)
+			}
+			defer socket.Close()
+			if _, err := socket.Write([]byte{2, 0, 1, pullData, 0xb8, 0x27, 0xeb, 0xff, 0xfe, 1, 2, 0xff}); err != nil {
+				t.Fatal(err)
+			}
+			wait := 50 * time.Millisecond
+			if c.ipv6 {
+				wait = 10 * time.Second
+			}
+			_ = socket.SetReadDeadline(time.Now().Add(wait))
+			space := make([]byte, 16)
+			if n, err := socket.Read(space); (err == nil && n == 4) != c.ipv6 {
+				t.Errorf("over IPv6 came %d bytes, %v", n, err)
+			}
+		})
 	}
 }

@@ -19,12 +19,12 @@ const (
 
 var gpsEpoch = time.Date(1980, time.January, 6, 0, 0, 0, 0, time.UTC)
 
-// leapSeconds is what GPS time is ahead of UTC since 2017; no further one is announced.
-const leapSeconds = 18 * time.Second
+// leap is what GPS time is ahead of UTC since 2017; no further one is announced.
+const leap = 18 * time.Second
 
 // gpsTime is UTC at a number of milliseconds of GPS time. They are too many for a time.Duration in the far future.
 func gpsTime(ms int64) time.Time {
-	return time.UnixMilli(gpsEpoch.UnixMilli() + ms).Add(-leapSeconds).UTC()
+	return time.UnixMilli(gpsEpoch.UnixMilli() + ms).Add(-leap).UTC()
 }
 
 // hertz is exact: a frequency is written in MHz with six places.
