@@ -241,16 +241,34 @@ func (f *forwarder) isAcked(token uint16) bool {
 // sends gives a frame to the gateway until it is acknowledged.
 func (f *forwarder) sends(phy []byte) {
 	f.t.Helper()
-	var tokens []uint16
-	for late := time.Now().Add(30 * time.Second); time.Now().Before(late); {
-		tokens = append(tokens, f.push(phy))
+	f.settle([][]byte{phy}, [][]uint16{{f.push(phy)}})
+}
+
+// settle sends what is not acknowledged again, as radio gateways with a memory do, until all is. tokens are those under which
+// each frame was sent.
+func (f *forwarder) settle(phys [][]byte, tokens [][]uint16) {
+	f.t.Helper()
+	open := func(i int) bool { return !slices.ContainsFunc(tokens[i], f.isAcked) }
+	for late := time.Now().Add(60 * time.Second); time.Now().Before(late); {
+		waiting := 0
 		for again := time.Now().Add(2 * time.Second); time.Now().Before(again); time.Sleep(2 * time.Millisecond) {
-			if slices.ContainsFunc(tokens, f.isAcked) {
+			waiting = 0
+			for i := range phys {
+				if open(i) {
+					waiting++
+				}
+			}
+			if waiting == 0 {
 				return
 			}
 		}
+		for i := range phys {
+			if open(i) {
+				tokens[i] = append(tokens[i], f.push(phys[i]))
+			}
+		}
 	}
-	f.t.Fatal("a frame is not acknowledged")
+	f.t.Fatal("not all frames are acknowledged")
 }
 
 // joins lets a bin join.
@@ -294,18 +312,11 @@ func TestAcknowledgedRadioFramesAreOnTheStreamOnceOverKills(t *testing.T) {
 	f := newForwarder(t, w.listen)
 	sent := map[string][]int{}
 	var recorded [][]byte
-	type flight struct {
-		bin      *radioBin
-		phy      []byte
-		distance int
-		token    uint16
-	}
 	for round := range rounds {
-		flights := make([]flight, 0, sensors)
+		phys, tokens := make([][]byte, sensors), make([][]uint16, sensors)
 		for i, b := range w.bins {
-			distance := round*sensors + i
-			phy := b.send(distance)
-			flights = append(flights, flight{b, phy, distance, f.push(phy)})
+			phys[i] = b.send(round*sensors + i)
+			tokens[i] = append(tokens[i], f.push(phys[i]))
 			if i == 50+round*7 && round%4 == 1 {
 				process.kill() // what was acknowledged before must be there, and of the rest each frame once
 				process = w.start()
@@ -314,16 +325,11 @@ func TestAcknowledgedRadioFramesAreOnTheStreamOnceOverKills(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 		}
-		for _, s := range flights {
-			for late := time.Now().Add(2 * time.Second); !f.isAcked(s.token) && time.Now().Before(late); {
-				time.Sleep(time.Millisecond)
-			}
-			if !f.isAcked(s.token) { // as radio gateways with a memory do
-				f.sends(s.phy)
-			}
-			sent[s.bin.id] = append(sent[s.bin.id], s.distance)
+		f.settle(phys, tokens)
+		for i := range phys {
+			sent[w.bins[i].id] = append(sent[w.bins[i].id], round*sensors+i)
 		}
-		recorded = append(recorded, flights[0].phy, flights[sensors/2].phy)
+		recorded = append(recorded, phys[0], phys[sensors/2])
 	}
 	process.kill()
 	process = w.start()
