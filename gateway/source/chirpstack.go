@@ -129,13 +129,10 @@ func (s *chirpStack) fill(kind string, e *chirpEvent, uplink *gateway.Uplink) bo
 	uplink.Device, uplink.Time, uplink.Identity = e.devEUI, e.time, e.identity(kind)
 	switch kind {
 	case "up":
-		if len(e.data) == 0 && e.port == 0 {
+		if e.macOnly() {
 			return s.discard(uplink, "mac_only")
 		}
-		uplink.Port, uplink.Payload, uplink.Link = e.port, e.data, e.link()
-		if e.best.time != (time.Time{}) {
-			uplink.Time = e.best.time
-		}
+		e.fill(uplink, s.env.Network)
 	case "status":
 		uplink.Facts = map[string]string{
 			"margin":         strconv.Itoa(e.margin),

@@ -68,16 +68,19 @@ func (e *chirpEvent) setDevice(name string, value gjson.Result) (strictjson.Fiel
 
 func (e *chirpEvent) setReceptions(list gjson.Result) error {
 	return strictjson.List(list, func(value gjson.Result) error {
-		var r reception
+		var r chirpReception
 		if err := strictjson.Each(value, r.setField); err != nil {
 			return err
 		}
-		e.hear(r)
+		e.hear(reception(r))
 		return nil
 	})
 }
 
-func (r *reception) setField(name string, value gjson.Result) (strictjson.Field, error) {
+// chirpReception is a reception as ChirpStack writes it.
+type chirpReception reception
+
+func (r *chirpReception) setField(name string, value gjson.Result) (strictjson.Field, error) {
 	switch name {
 	case "gwTime", "gw_time":
 		return 1, strictjson.Time(&r.time, value)
@@ -85,6 +88,8 @@ func (r *reception) setField(name string, value gjson.Result) (strictjson.Field,
 		return 2, strictjson.Integer(&r.rssi, value, math.MinInt16, math.MaxInt16)
 	case "snr":
 		return 3, strictjson.Number(&r.snr, value)
+	case "gatewayId", "gateway_id":
+		return 4, strictjson.Text(&r.gateway, value)
 	}
 	return 0, nil
 }

@@ -38,7 +38,8 @@ func parseChirpProto(kind string, payload []byte) (chirpEvent, error) {
 	if err := protoOptions.Unmarshal(payload, message); err != nil {
 		return chirpEvent{}, errors.New("neither JSON nor protobuf") // its own error is worded differently at each build
 	}
-	e := chirpEvent{devEUI: message.GetDeviceInfo().GetDevEui()}
+	var e chirpEvent
+	e.devEUI = message.GetDeviceInfo().GetDevEui()
 	var err error
 	if e.time, err = protoTime(message.GetTime()); err != nil {
 		return chirpEvent{}, fmt.Errorf("time: %w", err)
@@ -74,7 +75,7 @@ func (e *chirpEvent) setUplink(m *integration.UplinkEvent) error {
 		if err != nil {
 			return fmt.Errorf("rx_info: snr: %w", err)
 		}
-		e.hear(reception{time: heard, rssi: int(info.GetRssi()), snr: snr})
+		e.hear(reception{gateway: info.GetGatewayId(), time: heard, rssi: int(info.GetRssi()), snr: snr})
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 var (
 	_ gateway.Rereader = (*mqttSource)(nil)
 	_ gateway.Rereader = (*chirpStack)(nil)
+	_ gateway.Rereader = (*ttn)(nil)
 )
 
 // Reread implements gateway.Rereader.
@@ -24,6 +25,14 @@ func (s *mqttSource) Reread(message *event.Quarantined) (gateway.Uplink, bool) {
 func (s *chirpStack) Reread(message *event.Quarantined) (gateway.Uplink, bool) {
 	again := &chirpStack{topics: s.topics}
 	again.subscriber = newSubscriber(s.env, s.options, s.endpoint, nil, chirpStackCounters()...)
+	again.interpret = again.read
+	return again.reread(message)
+}
+
+// Reread implements gateway.Rereader.
+func (s *ttn) Reread(message *event.Quarantined) (gateway.Uplink, bool) {
+	again := &ttn{topics: s.topics}
+	again.subscriber = newSubscriber(s.env, s.options, s.endpoint, nil, ttnCounters()...)
 	again.interpret = again.read
 	return again.reread(message)
 }
