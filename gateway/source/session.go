@@ -184,3 +184,12 @@ func (s *session) close() {
 	s.client.Disconnect(uint(2 * sendTimeout / time.Millisecond)) // returns as soon as all is done
 	s.guard.shut()
 }
+
+// publish sends a message to the broker with QoS 0: an answer that comes late is none.
+func (s *session) publish(topic string, payload []byte) error {
+	token := s.client.Publish(topic, 0, false, payload)
+	if !token.WaitTimeout(handOverTimeout) {
+		return errors.New("the broker does not take it in time")
+	}
+	return token.Error()
+}

@@ -123,6 +123,11 @@ func place(source string) [6]byte {
 
 // Run implements gateway.Source. Each run is one connection.
 func (s *subscriber) Run(parent context.Context, emit gateway.Emit, ready func(error)) error {
+	return s.serve(parent, ready, func(*session) gateway.Emit { return emit })
+}
+
+// serve is Run with an emit for the session, which is connected by then.
+func (s *subscriber) serve(parent context.Context, ready func(error), emit func(*session) gateway.Emit) error {
 	ctx, end := context.WithCancelCause(parent)
 	defer end(nil)
 	session := &session{subscriber: s, queue: newQueue(s.options.Queue, s.options.MaxPacket, s.hold), acks: newAcks(), end: end, digest: sha256.New()}
@@ -133,5 +138,5 @@ func (s *subscriber) Run(parent context.Context, emit gateway.Emit, ready func(e
 		return err
 	}
 	s.connects.Add(1)
-	return session.run(parent, ctx, emit, ready)
+	return session.run(parent, ctx, emit(session), ready)
 }

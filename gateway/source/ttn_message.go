@@ -52,7 +52,7 @@ func (m *ttnMessage) check(kind string) error {
 	case kind == "join" && !m.hasJoin:
 		return errors.New("no join_accept")
 	case m.devEUI == "":
-		return errors.New("no dev_eui: the device has none in The Things Stack (enter one there; any that is yours will do)")
+		return errors.New("no dev_eui (a device that is activated by personalization may have none in The Things Stack: enter one there)")
 	case m.encrypted:
 		return errors.New("frm_payload is encrypted (let The Things Stack decrypt it: skip_payload_crypto is on)")
 	case len(m.session) > maxSession:
@@ -85,22 +85,17 @@ func (m *ttnMessage) heardAt() time.Time {
 
 // identity is that of the frame. A device whose counter began anew has the same session and counter again, not the same time.
 func (m *ttnMessage) identity(kind string) string {
-	if m.taken.IsZero() && (kind != "join" || m.session == "") {
-		if kind == "join" {
-			return ""
-		}
+	const prefix = "tts:"
+	switch {
+	case kind == "join" && m.session == "":
+		return ""
+	case kind == "join":
+		return prefix + m.devEUI + ":" + m.session + ":" + kind
+	case m.taken.IsZero():
 		return m.frame()
 	}
-	id := "tts:" + m.devEUI + ":" + m.session + ":"
-	if kind == "join" {
-		id += kind
-	} else {
-		id += strconv.FormatUint(uint64(m.counter), 10)
-	}
-	if kind == "join" && m.session != "" {
-		return id
-	}
-	return id + ":" + m.taken.UTC().Format(time.RFC3339Nano)
+	counter := strconv.FormatUint(uint64(m.counter), 10)
+	return prefix + m.devEUI + ":" + m.session + ":" + counter + ":" + m.taken.UTC().Format(time.RFC3339Nano)
 }
 
 func (m *ttnMessage) setField(name string, value gjson.Result) (known strictjson.Field, err error) {
