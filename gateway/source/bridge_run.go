@@ -26,6 +26,7 @@ func (s *bridge) Run(parent context.Context, emit gateway.Emit, ready func(error
 	}
 	ctx, end := context.WithCancelCause(parent)
 	defer end(nil)
+	emit = oneByOne(emit)
 	feed := s.env.Network.NewFeed(lorawan.FeedOptions{Source: s.env.Name, Emit: emit, Downlink: s.downlink, Count: s.count})
 	feeding, stop := context.WithCancel(context.WithoutCancel(parent))
 	defer stop()
@@ -56,6 +57,16 @@ func (s *bridge) Run(parent context.Context, emit gateway.Emit, ready func(error
 		ready(err)
 	}
 	return err
+}
+
+// oneByOne lets one call of emit run at a time: the feed and the session have goroutines of their own.
+func oneByOne(emit gateway.Emit) gateway.Emit {
+	var running sync.Mutex
+	return func(ctx context.Context, uplinks []gateway.Uplink, done func(error)) error {
+		running.Lock()
+		defer running.Unlock()
+		return emit(ctx, uplinks, done)
+	}
 }
 
 // feed runs a feed until ctx is done, and says why it ended before.

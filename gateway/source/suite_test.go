@@ -27,7 +27,12 @@ var brokers = map[string]func(t *testing.T) gatewaytest.Broker{
 // newSource makes a source whose options are set by configure, which gets a pointer to the defaults.
 func newSource[Options any](t testing.TB, kind string, configure func(*Options)) gateway.Source {
 	t.Helper()
-	made, err := source.New(kind, testEnv(t), func(options any) error {
+	return newSourceIn(t, testEnv(t), kind, configure)
+}
+
+func newSourceIn[Options any](t testing.TB, env source.Env, kind string, configure func(*Options)) gateway.Source {
+	t.Helper()
+	made, err := source.New(kind, env, func(options any) error {
 		configure(options.(*Options))
 		return nil
 	})
@@ -71,6 +76,41 @@ func TestChirpStackKeepsThePromisesOfASource(t *testing.T) {
 					return "application/town/device/70b3d5e75e00a1f2/event/up", fmt.Appendf(nil,
 						`{"deduplicationId":"d-%d","deviceInfo":{"devEui":"70b3d5e75e00a1f2"},"fPort":24,"data":"AQI="}`, n)
 				},
+			})
+		})
+	}
+}
+
+func TestTTNKeepsThePromisesOfASource(t *testing.T) {
+	for name, broker := range brokers {
+		t.Run(name, func(t *testing.T) {
+			gatewaytest.TestSource(t, gatewaytest.Subject{
+				Broker: broker,
+				New: func(t *testing.T, server string) gateway.Source {
+					return newSource(t, "ttn", func(o *source.TTNOptions) { o.Server, o.Application = server, "lights@ttn" })
+				},
+				Message: func(n int) (string, []byte) {
+					return "v3/lights@ttn/devices/lamp-1/up", fmt.Appendf(nil, `{"end_device_ids":{"device_id":"lamp-1",`+
+						`"application_ids":{"application_id":"lights"},"dev_eui":"70B3D5E75E00A1F2"},`+
+						`"uplink_message":{"f_port":24,"f_cnt":%d,"frm_payload":"AQI="}}`, n)
+				},
+			})
+		})
+	}
+}
+
+func TestGatewayBridgeKeepsThePromisesOfASource(t *testing.T) {
+	for name, broker := range brokers {
+		t.Run(name, func(t *testing.T) {
+			gatewaytest.TestSource(t, gatewaytest.Subject{
+				Broker: broker,
+				New: func(t *testing.T, server string) gateway.Source {
+					return newSourceIn(t, radioEnv(t), "gateway-bridge", func(o *source.BridgeOptions) { o.Server = server })
+				},
+				Message: func(n int) (string, []byte) {
+					return "gateway/" + radioGateway + "/event/up", bridgeEvent(radioFrame(uint32(n), false, 1, 2))
+				},
+				Frame: func(n int) []byte { return radioFrame(uint32(n), false, 1, 2) },
 			})
 		})
 	}
