@@ -71,7 +71,7 @@ func TestReferenceStatesTheDefaults(t *testing.T) {
 	if len(got.Sources) != len(source.Kinds()) {
 		t.Errorf("got %d sources, want one of each kind of %v", len(got.Sources), source.Kinds())
 	}
-	required := []string{"server", "topics", "listen", "gateways"}
+	required := []string{"server", "topics", "application", "listen", "gateways"}
 	for _, entry := range got.Sources {
 		env := source.Env{Name: entry.name, Gateway: got.Gateway}
 		_, err := source.New(entry.kind, env, func(options any) error {
