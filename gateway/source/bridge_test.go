@@ -538,3 +538,10 @@ func FuzzBridgeAck(f *testing.F) {
 	f.Add(pack(f, &gw.DownlinkTxAck{GatewayId: bridgeEUI, Items: []*gw.DownlinkTxAckItem{{Status: gw.TxAckStatus_OK}}}))
 	f.Fuzz(func(t *testing.T, payload []byte) { _, _ = parseBridgeAck(payload) })
 }
+
+func TestCountersOfTheBridgeAndOfTheNetworkHaveDifferentNames(t *testing.T) {
+	names := append(bridgeCounters(), "received", "bytes", "dropped_qos0", "acked", "repeats", "connects", "oversized")
+	if got := testBridge(t, nil).Counters(); len(got) != len(names) {
+		t.Errorf("%d counters for %d names", len(got), len(names))
+	}
+}

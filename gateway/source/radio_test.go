@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -9,6 +10,9 @@ import (
 
 	radio "github.com/brocaar/lorawan"
 
+	"belfry/buffer"
+	"belfry/gateway"
+	"belfry/gateway/gatewaytest"
 	"belfry/gateway/lorawan"
 	"belfry/gateway/source"
 )
@@ -27,6 +31,11 @@ var (
 // radioEnv is a testEnv with a radio network that knows one device.
 func radioEnv(t testing.TB) source.Env {
 	t.Helper()
+	return radioEnvOn(t, new(memory))
+}
+
+func radioEnvOn(t testing.TB, store *memory) source.Env {
+	t.Helper()
 	network, err := lorawan.New(lorawan.Defaults())
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +43,7 @@ func radioEnv(t testing.TB) source.Env {
 	network.SetDevices([]lorawan.Device{{
 		DevEUI: radioEUI, DevAddr: radioAddr, NwkSKey: &radioNetworkKey, AppSKey: &radioApplicationKey,
 	}})
-	network.Restore(new(memory))
+	network.Restore(store)
 	env := testEnv(t)
 	env.Network = network
 	return env
@@ -53,6 +62,58 @@ func (m *memory) State(key string) []byte {
 }
 
 func (m *memory) EachState(string, func(string, []byte)) {}
+
+// SetState, Append, Mark and Discard make it a gateway.Transaction too, which takes counters and nothing else.
+func (m *memory) SetState(key string, value []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.values == nil {
+		m.values = map[string][]byte{}
+	}
+	m.values[key] = value
+}
+
+func (m *memory) Append(buffer.Lane, []byte) buffer.Seq { return 0 }
+func (m *memory) Mark(buffer.Mark) bool                 { return false }
+func (m *memory) Discard(string)                        {}
+
+// claiming is a source whose uplinks take their counters before they are handed over, as in the store.
+type claiming struct {
+	gateway.Source
+	store *memory
+
+	mu      sync.Mutex
+	claimed []gateway.Claimed // guarded by mu
+}
+
+func (c *claiming) Run(ctx context.Context, emit gateway.Emit, ready func(error)) error {
+	return c.Source.Run(ctx, func(ctx context.Context, uplinks []gateway.Uplink, done func(error)) error {
+		c.mu.Lock()
+		for i := range uplinks {
+			if uplinks[i].Claim != nil {
+				c.claimed = append(c.claimed, uplinks[i].Claim(c.store))
+			}
+		}
+		c.mu.Unlock()
+		return emit(ctx, uplinks, done)
+	}, ready)
+}
+
+// wait waits for the n-th claim.
+func (c *claiming) wait(t testing.TB, n int) gateway.Claimed {
+	t.Helper()
+	var claimed gateway.Claimed
+	gatewaytest.WaitFor(t, deadline, "a claim", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.claimed) < n {
+			return false
+		}
+		claimed = c.claimed[n-1]
+		return true
+	})
+	return claimed
+}
 
 // radioFrame is the PHYPayload of the device's uplink with a counter.
 func radioFrame(counter uint32, confirmed bool, payload ...byte) []byte {
