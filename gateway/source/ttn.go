@@ -100,7 +100,7 @@ func (s *ttn) read(message *arrival, uplink *gateway.Uplink) bool {
 		err = parsed.checkTopic(levels[1], device)
 	}
 	if err != nil {
-		uplink.Fault = fmt.Errorf("The Things Stack message %q: %w", kind, err)
+		uplink.Fault = fmt.Errorf("message %q of The Things Stack: %w", kind, err)
 		return true
 	}
 	return s.fill(kind, &parsed, uplink)
