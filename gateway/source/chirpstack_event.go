@@ -28,7 +28,7 @@ func parseChirpEvent(kind string, payload []byte) (chirpEvent, error) {
 	if err != nil {
 		return chirpEvent{}, err
 	}
-	if err := e.checkDevice(); err != nil {
+	if err := e.check(); err != nil {
 		return chirpEvent{}, err
 	}
 	if len(e.deduplication) > maxDeduplication {

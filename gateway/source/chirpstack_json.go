@@ -53,6 +53,8 @@ func (e *chirpEvent) setField(name string, value gjson.Result) (known strictjson
 		known, err = 14, strictjson.Text(&e.level, value)
 	case "code":
 		known, err = 15, strictjson.Text(&e.code, value)
+	case "joinServerContext", "join_server_context": // stands there when a join server keeps the AppSKey
+		known, e.secret = 16, value.IsObject()
 	case "devEUI", "applicationID", "applicationName":
 		err = errors.New("this is a ChirpStack v3 message (v4 is wanted; it names the device in deviceInfo.devEui)")
 	}

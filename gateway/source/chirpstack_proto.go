@@ -63,6 +63,7 @@ func (e *chirpEvent) setUplink(m *integration.UplinkEvent) error {
 	}
 	e.deduplication, e.devAddr = m.GetDeduplicationId(), m.GetDevAddr()
 	e.counter, e.port, e.data = m.GetFCnt(), uint8(m.GetFPort()), m.GetData()
+	e.secret = m.GetJoinServerContext() != nil
 	if lora, ok := m.GetTxInfo().GetModulation().GetParameters().(*gw.Modulation_Lora); ok {
 		e.spread = int(min(lora.Lora.GetSpreadingFactor(), 12))
 	}

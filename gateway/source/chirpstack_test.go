@@ -181,6 +181,8 @@ func TestEventsThatCannotBeTrustedAreFaults(t *testing.T) {
 		{"no time", up(`"time":"yesterday"`), "time: want a time"},
 		{"snr too large", up(`"rxInfo":[{"snr":1e999}]`), "rxInfo: snr: number is too large"},
 		{"too deep", up(`"object":` + strings.Repeat("[", 33) + strings.Repeat("]", 33)), "nested deeper than 32"},
+		{"key elsewhere", up(`"data":"AQ==","joinServerContext":{"sessionKeyId":"x"}`), "payload is encrypted"},
+		{"address that is none", up(`"devAddr":"0018944x"`), "device address with a character"},
 		{"ChirpStack v3", `{"applicationID":"1","applicationName":"x","deviceName":"y","devEUI":"cLPV514AofI=","fPort":1,"data":"AQ=="}`, "ChirpStack v3"},
 		{"nothing", ``, "no device EUI"},
 		{"neither form", `hello`, "neither JSON nor protobuf"},

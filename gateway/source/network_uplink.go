@@ -21,7 +21,8 @@ type networkUplink struct {
 
 	counter  uint32 // all 32 bits of it
 	port     uint8
-	data     []byte // decrypted
+	data     []byte
+	secret   bool // the network server has no key to decrypt the data with
 	best     reception
 	gateways int
 	heard    []string // the gateways that were counted, the first few of them
@@ -36,8 +37,13 @@ type reception struct {
 	snr     float64
 }
 
-// checkDevice checks whose uplink it is.
-func (u *networkUplink) checkDevice() (err error) {
+var errSecret = errors.New("the payload is encrypted: the network server has no AppSKey for it, or was told not to use it")
+
+// check checks whose uplink it is, and that it can be read.
+func (u *networkUplink) check() (err error) {
+	if u.secret && len(u.data) > 0 {
+		return errSecret
+	}
 	if u.devEUI, err = checkEUI(u.devEUI); err != nil {
 		return err
 	}

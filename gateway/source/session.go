@@ -20,6 +20,7 @@ const (
 	pingTimeout     = 10 * time.Second
 	handOverTimeout = 500 * time.Millisecond // how long the library may take to accept a SUBSCRIBE
 	settleTimeout   = 400 * time.Millisecond // how long the end of a run may wait for what was handed over
+	answerTimeout   = 200 * time.Millisecond // how long an answer to a device may take to be written
 	closeTimeout    = 200 * time.Millisecond // how long the broker may take to close the connection after our farewell
 	endingsTogether = time.Minute            // so many connections that the broker ended in this time are suspicious
 	maxEndings      = 3
@@ -188,7 +189,7 @@ func (s *session) close() {
 // publish sends a message to the broker with QoS 0: an answer that comes late is none.
 func (s *session) publish(topic string, payload []byte) error {
 	token := s.client.Publish(topic, 0, false, payload)
-	if !token.WaitTimeout(handOverTimeout) {
+	if !token.WaitTimeout(answerTimeout) {
 		return errors.New("the broker does not take it in time")
 	}
 	return token.Error()

@@ -88,6 +88,7 @@ func TestMessagesOfTheThingsStackBecomeUplinks(t *testing.T) {
 			&gateway.Uplink{Device: testEUI, Port: 1, Identity: "lorawan:" + testEUI + ":260b1f42:0", Link: &event.Link{RSSI: -80, Gateways: 1}}, "up"},
 		{"MAC commands only", "up", up(`"f_cnt":7`), nil, "mac_only"},
 		{"simulated uplink", "up", strings.TrimSuffix(ttnUplink, "}") + `,"simulated":true}`, nil, "simulated"},
+		{"simulated uplink of a device without an EUI", "up", `{"uplink_message":{"f_port":1},"simulated":true}`, nil, "simulated"},
 		{"queued answer", "down/queued", `{}`, nil, "other_events_down_queued"},
 		{"solved location", "location/solved", `{}`, nil, "other_events_location_solved"},
 		{"data of a service", "service/data", `{}`, nil, "other_events_service_data"},
@@ -224,6 +225,9 @@ func FuzzTTNMessage(f *testing.F) {
 			if m.devEUI != "" {
 				t.Fatal("an error and a device")
 			}
+			return
+		}
+		if m.simulated {
 			return
 		}
 		if len(m.devEUI) != 16 || m.devAddr != "" && len(m.devAddr) != 8 {
