@@ -96,7 +96,7 @@ func Number(to *float64, value gjson.Result) error {
 }
 
 // Integer sets to from an integer between lowest and highest.
-func Integer[T ~int | ~uint8 | ~uint32](to *T, value gjson.Result, lowest, highest int64) error {
+func Integer[T ~int | ~int64 | ~uint8 | ~uint16 | ~uint32](to *T, value gjson.Result, lowest, highest int64) error {
 	if value.Type == gjson.Null {
 		return nil
 	}
