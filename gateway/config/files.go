@@ -14,15 +14,19 @@ import (
 // secretKeys are the keys of secret files whose names do not end in "_file".
 var secretKeys = []string{"credentials", "nkey_seed"}
 
-// checkFiles looks at the files that options name: secret.TLS, and every text whose key says that it is a secret file.
+// checkFiles looks at the files that options name: secret.TLS, secret.ServerTLS, and every text whose key says that it is a secret file.
 // A secret that others can read stops the start; a file that cannot be read is left to who needs it.
 func (l *loader) checkFiles(d *document, path string, options any) {
 	l.checkFilesOf(d, path, reflect.ValueOf(options).Elem())
 }
 
 func (l *loader) checkFilesOf(d *document, path string, options reflect.Value) {
-	if tls, ok := options.Interface().(secret.TLS); ok {
+	switch tls := options.Interface().(type) {
+	case secret.TLS:
 		l.checkTLS(d, path, tls)
+		return
+	case secret.ServerTLS:
+		l.checkServerTLS(d, path, tls)
 		return
 	}
 	for i := range options.NumField() {
@@ -65,8 +69,27 @@ func (l *loader) checkTLS(d *document, path string, tls secret.TLS) {
 		d.at(path, "cert and key go together", "give both or none")
 		return
 	}
+	l.checkPEM(d, path, map[string]string{"ca": tls.CA, "cert": tls.Cert}, tls.Key, func() error {
+		_, err := tls.Config(l.dir)
+		return err
+	})
+}
+
+// checkServerTLS leaves what is wrong with the names to the constructor of the options.
+func (l *loader) checkServerTLS(d *document, path string, tls secret.ServerTLS) {
+	if tls == (secret.ServerTLS{}) || tls.Check() != nil {
+		return
+	}
+	l.checkPEM(d, path, map[string]string{"cert": tls.Cert, "client_ca": tls.ClientCA}, tls.Key, func() error {
+		_, err := tls.Config(l.dir)
+		return err
+	})
+}
+
+// checkPEM looks at the files of a TLS end, by their keys, and at its private key; whole then tries all of them together.
+func (l *loader) checkPEM(d *document, path string, files map[string]string, private string, whole func() error) {
 	readable := true
-	for key, name := range map[string]string{"ca": tls.CA, "cert": tls.Cert} {
+	for key, name := range files {
 		if name == "" {
 			continue
 		}
@@ -75,11 +98,11 @@ func (l *loader) checkTLS(d *document, path string, tls secret.TLS) {
 			readable = false
 		}
 	}
-	l.checkSecret(d, join(path, "key"), tls.Key)
+	l.checkSecret(d, join(path, "key"), private)
 	if !readable || d.isFaulty(join(path, "key")) {
 		return
 	}
-	if _, err := tls.Config(l.dir); err != nil {
+	if err := whole(); err != nil {
 		d.tolerate(path, err, "")
 	}
 }

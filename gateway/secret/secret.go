@@ -4,7 +4,6 @@ package secret
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -93,32 +92,19 @@ type TLS struct {
 // Config reads the files and returns a configuration for TLS 1.2 and above.
 func (t TLS) Config(dir string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	var err error
 	if t.CA != "" {
-		path := Path(dir, t.CA)
-		pem, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.ca: %s: no PEM certificate in it", path)
+		if config.RootCAs, err = readAuthorities("tls.ca", Path(dir, t.CA)); err != nil {
+			return nil, err
 		}
 	}
 	if (t.Cert == "") != (t.Key == "") {
 		return nil, errors.New("tls: cert and key go together")
 	}
 	if t.Cert != "" {
-		cert, err := os.ReadFile(Path(dir, t.Cert))
+		pair, err := readPair(dir, t.Cert, t.Key)
 		if err != nil {
-			return nil, fmt.Errorf("tls.cert: %w", err)
-		}
-		key, err := Read(Path(dir, t.Key))
-		if err != nil {
-			return nil, fmt.Errorf("tls.key: %w", err)
-		}
-		pair, err := tls.X509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("tls.cert %s, tls.key %s: %w", t.Cert, t.Key, err)
+			return nil, err
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

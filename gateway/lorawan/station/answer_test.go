@@ -101,14 +101,16 @@ func TestDownlinkThatCannotBeSaidIsRefused(t *testing.T) {
 	}
 	good := lorawan.Downlink{DevEUI: "00afee7cf5ed6f1e", PHY: []byte{1}, Windows: window(time.Second, rate)}
 	for name, spoil := range map[string]func(*lorawan.Downlink){
-		"no window":      func(d *lorawan.Downlink) { d.Windows = nil },
-		"no frame":       func(d *lorawan.Downlink) { d.PHY = nil },
-		"long frame":     func(d *lorawan.Downlink) { d.PHY = make([]byte, 256) },
-		"no device":      func(d *lorawan.Downlink) { d.DevEUI = "" },
-		"at once":        func(d *lorawan.Downlink) { d.Windows = window(0, rate) },
-		"late":           func(d *lorawan.Downlink) { d.Windows = window(16*time.Second, rate) },
-		"half a second":  func(d *lorawan.Downlink) { d.Windows = window(1500*time.Millisecond, rate) },
-		"other region's": func(d *lorawan.Downlink) { d.Windows = window(time.Second, lorawan.DataRate{SpreadingFactor: 7, Bandwidth: 500}) },
+		"no window":     func(d *lorawan.Downlink) { d.Windows = nil },
+		"no frame":      func(d *lorawan.Downlink) { d.PHY = nil },
+		"long frame":    func(d *lorawan.Downlink) { d.PHY = make([]byte, 256) },
+		"no device":     func(d *lorawan.Downlink) { d.DevEUI = "" },
+		"at once":       func(d *lorawan.Downlink) { d.Windows = window(0, rate) },
+		"late":          func(d *lorawan.Downlink) { d.Windows = window(16*time.Second, rate) },
+		"half a second": func(d *lorawan.Downlink) { d.Windows = window(1500*time.Millisecond, rate) },
+		"other region's": func(d *lorawan.Downlink) {
+			d.Windows = window(time.Second, lorawan.DataRate{SpreadingFactor: 7, Bandwidth: 500})
+		},
 	} {
 		down := good
 		spoil(&down)
