@@ -199,3 +199,32 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestExposedKeyOfAListenerStopsTheStart has the files of a TLS server; those of a client are in the cases above.
+func TestExposedKeyOfAListenerStopsTheStart(t *testing.T) {
+	dir := folderWithSecrets(t)
+	write(t, filepath.Join(dir, "belfry.yaml"), withSecrets+`
+  - name: stations
+    kind: basicstation
+    listen: 127.0.0.1:8887
+    gateways: [{eui: 0016C001FF10A2B3}]
+    tls: {cert: tls/lns.pem, key: secrets/lns.key}
+    token_file: secrets/tokens
+`)
+	write(t, filepath.Join(dir, "tls/lns.pem"), "canary")
+	write(t, filepath.Join(dir, "secrets/lns.key"), "canary")
+	write(t, filepath.Join(dir, "secrets/tokens"), "canary")
+	if _, problems := Load(dir, noModels); problems.Fatal() || len(problems) != 1 || !strings.Contains(problems[0].Message, "sources.stations.tls: tls.cert ") {
+		t.Errorf("got %v, want that there is no certificate", problems)
+	}
+	for _, name := range []string{"secrets/lns.key", "secrets/tokens"} {
+		must(t, os.Chmod(filepath.Join(dir, name), 0o644))
+	}
+	config, problems := Load(dir, noModels)
+	if config != nil || len(problems) != 2 || !strings.Contains(problems[0].Message, "sources.stations.tls.key: ") || !strings.Contains(problems[1].Message, "sources.stations.token_file: ") {
+		t.Errorf("got %v, want both secrets", problems)
+	}
+	if strings.Contains(problems.String(), "canary") {
+		t.Errorf("a secret stands in %q", problems)
+	}
+}

@@ -115,3 +115,19 @@ func TestTLSNamesTheFileThatIsWrong(t *testing.T) {
 		t.Errorf("got %+v, %v, want TLS 1.2 at least, checked", config, err)
 	}
 }
+
+func TestServerTLSNamesTheFileThatIsWrong(t *testing.T) {
+	junk, exposed := write(t, "no PEM", 0o600), write(t, "no PEM", 0o644)
+	for want, names := range map[string]ServerTLS{
+		"tls: cert and key go together":          {Cert: junk},
+		"tls: client_ca needs cert and key":      {ClientCA: junk},
+		"tls.cert: open ":                        {Cert: "none", Key: junk},
+		"tls.key: open ":                         {Cert: junk, Key: "none"},
+		"tls.key: " + exposed:                    {Cert: junk, Key: exposed},
+		"tls.cert " + junk + ", tls.key " + junk: {Cert: junk, Key: junk},
+	} {
+		if _, err := names.Config(t.TempDir()); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

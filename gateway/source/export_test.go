@@ -25,3 +25,9 @@ func HoldFor(s gateway.Source, hold time.Duration) {
 }
 
 func (s *subscriber) holdFor(hold time.Duration) { s.hold = hold }
+
+// SetStationPatience makes a basicstation source ask for signs of life, and give up on them, sooner.
+func SetStationPatience(source gateway.Source, ping, idle time.Duration) {
+	s := source.(*basicStation)
+	s.ping, s.idle = ping, idle
+}
