@@ -204,7 +204,7 @@ func TestChannelsThatOneStationCannotHearAreNamed(t *testing.T) {
 		want   string
 	}{
 		{"US915", nil, "region US915: 72 channels, a station hears 8"},
-		{"ISM2400", nil, "does not know region ISM2400"},
+		{"ISM2400", nil, "region ISM2400 is none that Basics Station knows"},
 		{"EU868", []uint32{867_100_000, 867_300_000, 867_500_000, 867_700_000, 867_900_000, 868_800_000}, "9 channels"},
 		{"EU868", []uint32{863_100_000, 865_500_000}, "the channels from 868100000 Hz on are too far"},
 		{"EU868", []uint32{872_000_000}, "not between 863000000 and 870000000 Hz"},

@@ -3,12 +3,12 @@ package station
 import "time"
 
 // GPS time has no leap seconds. 18 were put into UTC from its epoch to 2017, and none since.
-const leapSeconds = 18 * time.Second
+const leaps = 18 * time.Second
 
 var gpsEpoch = time.Date(1980, time.January, 6, 0, 0, 0, 0, time.UTC)
 
 // ToGPS returns microseconds since the GPS epoch.
-func ToGPS(t time.Time) int64 { return t.Add(leapSeconds).UnixMicro() - gpsEpoch.UnixMicro() }
+func ToGPS(t time.Time) int64 { return t.Add(leaps).UnixMicro() - gpsEpoch.UnixMicro() }
 
 // FromGPS is the reverse; a time far beyond the life of this program becomes the zero time.
 func FromGPS(microseconds int64) time.Time {
@@ -16,7 +16,7 @@ func FromGPS(microseconds int64) time.Time {
 	if microseconds < 0 || microseconds > most {
 		return time.Time{}
 	}
-	return time.UnixMicro(gpsEpoch.UnixMicro() + microseconds).Add(-leapSeconds).UTC()
+	return time.UnixMicro(gpsEpoch.UnixMicro() + microseconds).Add(-leaps).UTC()
 }
 
 // seconds returns a time as stations take it, with microseconds as the fraction.

@@ -55,7 +55,7 @@ type RouterConfig struct {
 func NewRouterConfig(region *lorawan.Region) (*RouterConfig, error) {
 	info, ok := regionInfos[region.Name()]
 	if !ok {
-		return nil, fmt.Errorf("Basics Station does not know region %s", region.Name())
+		return nil, fmt.Errorf("region %s is none that Basics Station knows", region.Name())
 	}
 	radios, err := planRadios(region.Channels(), info)
 	if err != nil {
