@@ -20,14 +20,14 @@ import (
 	"belfry/gateway/secret"
 )
 
-// fullFeed takes nothing until it is told to.
-type fullFeed struct {
+// fullStationFeed takes nothing until it is told to.
+type fullStationFeed struct {
 	mu    sync.Mutex
 	open  bool                // guarded by mu
 	taken []lorawan.Reception // guarded by mu
 }
 
-func (f *fullFeed) Receive(receptions []lorawan.Reception, done func(error)) bool {
+func (f *fullStationFeed) Receive(receptions []lorawan.Reception, done func(error)) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.open {
@@ -51,7 +51,7 @@ func TestNothingIsReadWhileTheNetworkIsFull(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	feed := &fullFeed{}
+	feed := &fullStationFeed{}
 	run := &stationRun{basicStation: s, ctx: ctx, config: config, region: network.Region(), feed: feed}
 	server := httptest.NewServer(run)
 	defer server.Close()

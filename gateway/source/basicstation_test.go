@@ -31,20 +31,20 @@ import (
 )
 
 const (
-	stationEUI = "0016c001ff10a2b3"
-	stationID6 = "16:c001:ff10:a2b3"
-	limit      = 20 * time.Second
+	stationEUI   = "0016c001ff10a2b3"
+	stationID6   = "16:c001:ff10:a2b3"
+	stationLimit = 20 * time.Second
 
-	hello = `{"msgtype":"version","station":"2.0.6(linux/std)","firmware":"1.0","package":"2.1","model":"corecell","protocol":2,"features":"gps"}`
+	stationHello = `{"msgtype":"version","station":"2.0.6(linux/std)","firmware":"1.0","package":"2.1","model":"corecell","protocol":2,"features":"gps"}`
 
-	// A data frame and a join-request that the documentation of several libraries has, with their keys in radioNetwork.
-	data = `{"msgtype":"updf","MHdr":64,"DevAddr":1237220849,"FCtrl":0,"FCnt":2,"FOpts":"","FPort":1,"FRMPayload":"95437876",
+	// A data frame and a join-request that the documentation of several libraries has, with their keys in stationNetwork.
+	stationData = `{"msgtype":"updf","MHdr":64,"DevAddr":1237220849,"FCtrl":0,"FCnt":2,"FOpts":"","FPort":1,"FRMPayload":"95437876",
 		"MIC":234819883,"DR":5,"Freq":868300000,"upinfo":{"rctx":0,"xtime":51791395861065770,"gpstime":%d,"rssi":-101,"snr":-7.25}}`
-	join = `{"msgtype":"jreq","MHdr":0,"JoinEui":"70-B3-D5-7E-D0-00-00-DC","DevEui":"00-AF-EE-7C-F5-ED-6F-1E","DevNonce":52357,
+	stationJoin = `{"msgtype":"jreq","MHdr":0,"JoinEui":"70-B3-D5-7E-D0-00-00-DC","DevEui":"00-AF-EE-7C-F5-ED-6F-1E","DevNonce":52357,
 		"MIC":334069592,"DR":5,"Freq":868500000,"upinfo":{"rctx":1,"xtime":51791395861065771,"gpstime":0,"rssi":-35,"snr":5.1}}`
 )
 
-func radioKey(t testing.TB, text string) *lorawan.Key {
+func stationKey(t testing.TB, text string) *lorawan.Key {
 	t.Helper()
 	key, err := lorawan.ParseKey(text)
 	if err != nil {
@@ -53,43 +53,43 @@ func radioKey(t testing.TB, text string) *lorawan.Key {
 	return &key
 }
 
-// radioNetwork knows two devices: one with a session from its maker, one that joins.
-func radioNetwork(t testing.TB, state lorawan.State) *lorawan.Network {
+// stationNetwork knows two devices: one with a session from its maker, one that joins.
+func stationNetwork(t testing.TB, state lorawan.State) *lorawan.Network {
 	t.Helper()
 	network, err := lorawan.New(lorawan.Defaults())
 	if err != nil {
 		t.Fatal(err)
 	}
 	network.SetDevices([]lorawan.Device{
-		{DevEUI: "70b3d5e75e00a1f2", DevAddr: "49be7df1", NwkSKey: radioKey(t, "44024241ed4ce9a68c6a8bc055233fd3"), AppSKey: radioKey(t, "ec925802ae430ca77fd3dd73cb2cc588")},
-		{DevEUI: "00afee7cf5ed6f1e", AppKey: radioKey(t, "b6b53f4a168a7a88bdf7ea135ce9cfca")},
+		{DevEUI: "70b3d5e75e00a1f2", DevAddr: "49be7df1", NwkSKey: stationKey(t, "44024241ed4ce9a68c6a8bc055233fd3"), AppSKey: stationKey(t, "ec925802ae430ca77fd3dd73cb2cc588")},
+		{DevEUI: "00afee7cf5ed6f1e", AppKey: stationKey(t, "b6b53f4a168a7a88bdf7ea135ce9cfca")},
 	})
 	network.Restore(state)
 	return network
 }
 
-// memory is a store that commits what claims write.
-type memory struct {
+// stationStore is a store that commits what claims write.
+type stationStore struct {
 	gateway.Transaction // of which claims use no more than State and SetState
 	mu                  sync.Mutex
 	state               map[string][]byte // guarded by mu
 }
 
-func newMemory() *memory { return &memory{state: map[string][]byte{}} }
+func newStationStore() *stationStore { return &stationStore{state: map[string][]byte{}} }
 
-func (m *memory) State(key string) []byte {
+func (m *stationStore) State(key string) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.state[key]
 }
 
-func (m *memory) SetState(key string, value []byte) {
+func (m *stationStore) SetState(key string, value []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.state[key] = bytes.Clone(value)
 }
 
-func (m *memory) EachState(prefix string, f func(key string, value []byte)) {
+func (m *stationStore) EachState(prefix string, f func(key string, value []byte)) {
 	m.mu.Lock()
 	all := maps.Clone(m.state)
 	m.mu.Unlock()
@@ -101,7 +101,7 @@ func (m *memory) EachState(prefix string, f func(key string, value []byte)) {
 }
 
 // Emit is a gateway.Emit that holds everything.
-func (m *memory) Emit(_ context.Context, uplinks []gateway.Uplink, done func(error)) error {
+func (m *stationStore) Emit(_ context.Context, uplinks []gateway.Uplink, done func(error)) error {
 	for i := range uplinks {
 		if uplinks[i].Claim != nil {
 			uplinks[i].Claim(m)
@@ -115,21 +115,21 @@ func (m *memory) Emit(_ context.Context, uplinks []gateway.Uplink, done func(err
 type lns struct {
 	gateway.Source
 	address string
-	log     *safeBuffer
+	log     *stationLog
 }
 
-type safeBuffer struct {
+type stationLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
 }
 
-func (b *safeBuffer) Write(p []byte) (int, error) {
+func (b *stationLog) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.Write(p)
 }
 
-func (b *safeBuffer) String() string {
+func (b *stationLog) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
@@ -141,12 +141,12 @@ func newLNS(t *testing.T, state lorawan.State, configure func(*source.BasicStati
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &lns{address: listener.Addr().String(), log: &safeBuffer{}}
+	s := &lns{address: listener.Addr().String(), log: &stationLog{}}
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
 	env := source.Env{
-		Name: "radio", Gateway: "box", Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(s.log, nil)), Network: radioNetwork(t, state),
+		Name: "radio", Gateway: "box", Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(s.log, nil)), Network: stationNetwork(t, state),
 	}
 	s.Source, err = source.New("basicstation", env, func(options any) error {
 		o := options.(*source.BasicStationOptions)
@@ -165,14 +165,14 @@ func newLNS(t *testing.T, state lorawan.State, configure func(*source.BasicStati
 // startLNS returns a source that listens.
 func startLNS(t *testing.T, configure func(*source.BasicStationOptions)) (*lns, *gatewaytest.Receiver) {
 	t.Helper()
-	s, receiver := newLNS(t, newMemory(), configure), gatewaytest.NewReceiver(false)
+	s, receiver := newLNS(t, newStationStore(), configure), gatewaytest.NewReceiver(false)
 	gatewaytest.Run(t, s, receiver)
 	return s, receiver
 }
 
 func (s *lns) waitCount(t *testing.T, name string, n uint64) {
 	t.Helper()
-	gatewaytest.WaitFor(t, limit, fmt.Sprintf("%s to be %d", name, n), func() bool { return s.Counters()[name] >= n })
+	gatewaytest.WaitFor(t, stationLimit, fmt.Sprintf("%s to be %d", name, n), func() bool { return s.Counters()[name] >= n })
 }
 
 // fakeStation is one connection of a radio gateway.
@@ -192,7 +192,7 @@ func dialLNS(t *testing.T, address string, config *tls.Config, headers ...string
 	for i := 0; i < len(headers); i += 2 {
 		header.Set(headers[i], headers[i+1])
 	}
-	connection, response, err := (&websocket.Dialer{HandshakeTimeout: limit, TLSClientConfig: config}).Dial(address, header)
+	connection, response, err := (&websocket.Dialer{HandshakeTimeout: stationLimit, TLSClientConfig: config}).Dial(address, header)
 	if err != nil {
 		if response != nil {
 			err = fmt.Errorf("%w: %s", err, response.Status)
@@ -217,7 +217,7 @@ func (s *lns) connect(t *testing.T) *fakeStation {
 func (s *lns) introduced(t *testing.T) *fakeStation {
 	t.Helper()
 	connection := s.connect(t)
-	connection.say(hello)
+	connection.say(stationHello)
 	connection.hear("router_config")
 	return connection
 }
@@ -232,7 +232,7 @@ func (c *fakeStation) say(message string) {
 // hear returns the next message, which must be of a kind; "" for that of a discovery.
 func (c *fakeStation) hear(kind string) map[string]any {
 	c.t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(limit))
+	_ = c.SetReadDeadline(time.Now().Add(stationLimit))
 	_, text, err := c.ReadMessage()
 	if err != nil {
 		c.t.Fatalf("no message %q: %v", kind, err)
@@ -252,7 +252,7 @@ func (c *fakeStation) hear(kind string) map[string]any {
 // gone waits for the end of the connection.
 func (c *fakeStation) gone() error {
 	c.t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(limit))
+	_ = c.SetReadDeadline(time.Now().Add(stationLimit))
 	_, text, err := c.ReadMessage()
 	if err == nil {
 		c.t.Fatalf("got %s, want the end", text)
@@ -326,7 +326,7 @@ func TestStrangersGetNoDataConnection(t *testing.T) {
 func TestStationGetsItsSetUp(t *testing.T) {
 	s, _ := startLNS(t, nil)
 	connection := s.connect(t)
-	connection.say(hello)
+	connection.say(stationHello)
 	config := connection.hear("router_config")
 	text, _ := json.Marshal(config)
 	for _, want := range []string{
@@ -345,23 +345,23 @@ func TestStationGetsItsSetUp(t *testing.T) {
 func TestOtherProtocolsAreRefused(t *testing.T) {
 	s, _ := startLNS(t, nil)
 	connection := s.connect(t)
-	connection.say(strings.Replace(hello, `"protocol":2`, `"protocol":1`, 1))
+	connection.say(strings.Replace(stationHello, `"protocol":2`, `"protocol":1`, 1))
 	if message := connection.hear("error"); message["error"] != "station speaks protocol 1, not 2" {
 		t.Errorf("got %v", message)
 	}
 	_ = connection.gone()
 	s.waitCount(t, "refused_protocol", 1)
-	gatewaytest.WaitFor(t, limit, "a line in the log", func() bool { return strings.Contains(s.log.String(), "level=WARN msg=\"a station is gone\"") })
+	gatewaytest.WaitFor(t, stationLimit, "a line in the log", func() bool { return strings.Contains(s.log.String(), "level=WARN msg=\"a station is gone\"") })
 }
 
 func TestFrameBecomesAnUplink(t *testing.T) {
 	s, receiver := startLNS(t, nil)
 	heard := time.Now().Add(-time.Second).Truncate(time.Microsecond).UTC()
 	connection := s.connect(t)
-	connection.say(fmt.Sprintf(data, 0)) // before the radio is set up: from another life
-	connection.say(hello)
+	connection.say(fmt.Sprintf(stationData, 0)) // before the radio is set up: from another life
+	connection.say(stationHello)
 	connection.hear("router_config")
-	connection.say(fmt.Sprintf(data, station.ToGPS(heard)))
+	connection.say(fmt.Sprintf(stationData, station.ToGPS(heard)))
 	got := receiver.WaitFor(t, 1)[0]
 	if got.Device != "70b3d5e75e00a1f2" || got.Port != 1 || string(got.Payload) != "test" || !got.Time.Equal(heard) ||
 		time.Since(got.Received).Abs() > time.Minute || got.Link == nil || got.Link.RSSI != -101 || got.Link.SNR != -7.25 || got.Link.SpreadingFactor != 7 {
@@ -395,13 +395,13 @@ func TestOtherMessagesAreCounted(t *testing.T) {
 }
 
 func TestJoinIsAnsweredForBothWindows(t *testing.T) {
-	store := newMemory()
+	store := newStationStore()
 	s := newLNS(t, store, func(o *source.BasicStationOptions) { o.Downlink = true })
 	stop := runLNS(t, s, store.Emit)
 	defer stop()
 	connection := s.introduced(t)
 	sent := time.Now()
-	connection.say(join)
+	connection.say(stationJoin)
 	got := connection.hear("dnmsg")
 	if took := time.Since(sent); took > 2*time.Second {
 		t.Errorf("answered after %s", took)
@@ -422,14 +422,14 @@ func TestJoinIsAnsweredForBothWindows(t *testing.T) {
 }
 
 func TestNothingIsSentUnlessWanted(t *testing.T) {
-	store := newMemory()
+	store := newStationStore()
 	s := newLNS(t, store, nil)
 	stop := runLNS(t, s, store.Emit)
 	defer stop()
 	connection := s.introduced(t)
-	connection.say(join)
+	connection.say(stationJoin)
 	s.waitCount(t, "frames", 1)
-	gatewaytest.WaitFor(t, limit, "the join to be refused", func() bool {
+	gatewaytest.WaitFor(t, stationLimit, "the join to be refused", func() bool {
 		var refused uint64
 		for name, total := range s.Counters() {
 			if strings.HasPrefix(name, "join_") {
@@ -474,7 +474,7 @@ func TestTimeIsAnsweredAtOnce(t *testing.T) {
 func TestTokenOpensTheDoor(t *testing.T) {
 	const canary = "canary-0123456789"
 	var file string
-	s := newLNS(t, newMemory(), func(o *source.BasicStationOptions) {
+	s := newLNS(t, newStationStore(), func(o *source.BasicStationOptions) {
 		file = filepath.Join(t.TempDir(), "tokens")
 		o.TokenFile = file
 		o.Gateways = append(o.Gateways, source.StationOptions{EUI: "::2"})
@@ -534,7 +534,7 @@ func TestRunWithoutItsFilesNamesThem(t *testing.T) {
 		"token":       {func(o *source.BasicStationOptions) { o.TokenFile = "none" }, "sources.radio.token_file: "},
 		"certificate": {func(o *source.BasicStationOptions) { o.TLS = secret.ServerTLS{Cert: "none", Key: "none"} }, "sources.radio.tls.cert: "},
 	} {
-		s := newLNS(t, newMemory(), c.set)
+		s := newLNS(t, newStationStore(), c.set)
 		err := gatewaytest.Begin(t, s, gatewaytest.NewReceiver(false)).Ended(t)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) || !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
@@ -544,7 +544,7 @@ func TestRunWithoutItsFilesNamesThem(t *testing.T) {
 
 func TestAddressInUseIsNamed(t *testing.T) {
 	first, _ := startLNS(t, nil)
-	second := newLNS(t, newMemory(), func(o *source.BasicStationOptions) { o.Listen = first.address })
+	second := newLNS(t, newStationStore(), func(o *source.BasicStationOptions) { o.Listen = first.address })
 	err := gatewaytest.Begin(t, second, gatewaytest.NewReceiver(false)).Ended(t)
 	if want := "sources.radio.listen: " + first.address + ": address already in use"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -569,9 +569,9 @@ func TestStationShowsItsCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%s: %v", uri, err)
 	}
-	connection.say(hello)
+	connection.say(stationHello)
 	connection.hear("router_config")
-	connection.say(fmt.Sprintf(data, 0))
+	connection.say(fmt.Sprintf(stationData, 0))
 	receiver.WaitFor(t, 1)
 
 	for name, config := range map[string]*tls.Config{
@@ -592,7 +592,7 @@ func TestStationShowsItsCertificate(t *testing.T) {
 func TestMessagesOverTheLimitEndTheConnection(t *testing.T) {
 	s, receiver := startLNS(t, nil)
 	connection := s.introduced(t)
-	frame := fmt.Sprintf(data, 0)
+	frame := fmt.Sprintf(stationData, 0)
 	connection.say(frame + strings.Repeat(" ", station.MaxMessage-len(frame)))
 	receiver.WaitFor(t, 1)
 	connection.say(frame + strings.Repeat(" ", station.MaxMessage-len(frame)+1))
@@ -608,12 +608,12 @@ func TestMalformedMessagesStopNothing(t *testing.T) {
 	connection := s.introduced(t)
 	bad := []string{
 		``, `{`, `[]`, `null`, `{"msgtype":"updf"}`, strings.Repeat(`{"a":`, 10_000), `{"msgtype":"updf","msgtype":"jreq"}`,
-		strings.Replace(fmt.Sprintf(data, 0), `"DR":5`, `"DR":15`, 1), `{"msgtype":"x","a":"` + strings.Repeat("x", 5000) + `"}`,
+		strings.Replace(fmt.Sprintf(stationData, 0), `"DR":5`, `"DR":15`, 1), `{"msgtype":"x","a":"` + strings.Repeat("x", 5000) + `"}`,
 	}
 	for _, message := range bad {
 		connection.say(message)
 	}
-	connection.say(fmt.Sprintf(data, 0))
+	connection.say(fmt.Sprintf(stationData, 0))
 	receiver.WaitFor(t, 1)
 	if got := s.Counters()["malformed_messages"]; got != uint64(len(bad)) {
 		t.Errorf("got %d malformed messages, want %d", got, len(bad))
@@ -637,7 +637,7 @@ func TestNewConnectionTakesThePlaceOfTheOld(t *testing.T) {
 		_ = connection.gone()
 		connection = next
 	}
-	connection.say(fmt.Sprintf(data, 0))
+	connection.say(fmt.Sprintf(stationData, 0))
 	receiver.WaitFor(t, 1)
 	s.waitCount(t, "replaced", 3)
 	if !strings.Contains(s.log.String(), "two stations seem to have the same EUI") {
@@ -646,7 +646,7 @@ func TestNewConnectionTakesThePlaceOfTheOld(t *testing.T) {
 }
 
 func TestSilentConnectionEnds(t *testing.T) {
-	s := newLNS(t, newMemory(), nil)
+	s := newLNS(t, newStationStore(), nil)
 	source.SetStationPatience(s.Source, 50*time.Millisecond, 300*time.Millisecond)
 	gatewaytest.Run(t, s, gatewaytest.NewReceiver(false))
 	silent, alive := s.connect(t), (*fakeStation)(nil)
@@ -670,21 +670,21 @@ func TestConnectionsAreLimited(t *testing.T) {
 		}
 		defer connection.Close()
 	}
-	gatewaytest.WaitFor(t, limit, "one more to be refused", func() bool {
+	gatewaytest.WaitFor(t, stationLimit, "one more to be refused", func() bool {
 		_, err := s.dial(t, "/router/"+stationEUI)
 		return err != nil && s.Counters()["refused_full"] > 0
 	})
-	gatewaytest.WaitFor(t, limit, "those without a request to be gone", func() bool {
+	gatewaytest.WaitFor(t, stationLimit, "those without a request to be gone", func() bool {
 		_, err := s.dial(t, "/router/"+stationEUI)
 		return err == nil
 	})
 }
 
 func TestWhatCouldNotBeHeldEndsTheRunOfStations(t *testing.T) {
-	s, receiver := newLNS(t, newMemory(), nil), gatewaytest.NewReceiver(true)
+	s, receiver := newLNS(t, newStationStore(), nil), gatewaytest.NewReceiver(true)
 	running := gatewaytest.Run(t, s, receiver)
 	connection := s.introduced(t)
-	connection.say(fmt.Sprintf(data, 0))
+	connection.say(fmt.Sprintf(stationData, 0))
 	receiver.WaitFor(t, 1)
 	full := errors.New("disk is full")
 	receiver.Done(full)
@@ -695,7 +695,7 @@ func TestWhatCouldNotBeHeldEndsTheRunOfStations(t *testing.T) {
 
 	again := gatewaytest.NewReceiver(false)
 	gatewaytest.Run(t, s, again)
-	s.introduced(t).say(fmt.Sprintf(data, 0))
+	s.introduced(t).say(fmt.Sprintf(stationData, 0))
 	again.WaitFor(t, 1)
 }
 
@@ -703,7 +703,7 @@ func TestStationsLeaveNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	authority, folder := gatewaytest.NewAuthority(t, "town"), t.TempDir()
 	cert, key := authority.WritePair(folder, "lns", authority.Issue(gatewaytest.Certificate{}))
-	s := newLNS(t, newMemory(), func(o *source.BasicStationOptions) { o.TLS = secret.ServerTLS{Cert: cert, Key: key} })
+	s := newLNS(t, newStationStore(), func(o *source.BasicStationOptions) { o.TLS = secret.ServerTLS{Cert: cert, Key: key} })
 	receiver := gatewaytest.NewReceiver(true)
 	running := gatewaytest.Run(t, s, receiver)
 	config := &tls.Config{RootCAs: authority.Pool()}
@@ -711,9 +711,9 @@ func TestStationsLeaveNothingBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connection.say(hello)
+	connection.say(stationHello)
 	connection.hear("router_config")
-	connection.say(fmt.Sprintf(data, 0))
+	connection.say(fmt.Sprintf(stationData, 0))
 	receiver.WaitFor(t, 1)
 	asking, err := dialLNS(t, "wss://"+s.address+"/router-info", config)
 	if err != nil {
