@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -16,8 +15,6 @@ const (
 	receiveAgain = 10 * time.Millisecond // how soon a feed that is full is asked again
 	feedGrace    = 50 * time.Millisecond // how long the end of a run may take to hand over what has come in
 )
-
-var errNoNetwork = errors.New("there is no radio network, so no frame can be read")
 
 // Run implements gateway.Source. The feed works on while the session waits for what it has handed over.
 func (s *bridge) Run(parent context.Context, emit gateway.Emit, ready func(error)) error {

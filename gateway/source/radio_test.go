@@ -5,6 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -61,7 +64,16 @@ func (m *memory) State(key string) []byte {
 	return m.values[key]
 }
 
-func (m *memory) EachState(string, func(string, []byte)) {}
+func (m *memory) EachState(prefix string, f func(key string, value []byte)) {
+	m.mu.Lock()
+	all := maps.Clone(m.values)
+	m.mu.Unlock()
+	for key, value := range all {
+		if strings.HasPrefix(key, prefix) {
+			f(key, value)
+		}
+	}
+}
 
 // SetState, Append, Mark and Discard make it a gateway.Transaction too, which takes counters and nothing else.
 func (m *memory) SetState(key string, value []byte) {
@@ -70,7 +82,7 @@ func (m *memory) SetState(key string, value []byte) {
 	if m.values == nil {
 		m.values = map[string][]byte{}
 	}
-	m.values[key] = value
+	m.values[key] = slices.Clone(value)
 }
 
 func (m *memory) Append(buffer.Lane, []byte) buffer.Seq { return 0 }

@@ -79,7 +79,6 @@ func (s *semtechSource) countMany(name string, n int) {
 
 var (
 	errFeedEnded = errors.New("the radio network takes no more frames")
-	errNoNetwork = errors.New("there is no radio network to take frames")
 )
 
 // Run implements gateway.Source. Each run is one socket.

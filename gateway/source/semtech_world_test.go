@@ -2,22 +2,17 @@ package source_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	radio "github.com/brocaar/lorawan"
 
-	"belfry/buffer"
-	"belfry/gateway"
 	"belfry/gateway/gatewaytest"
 	"belfry/gateway/lorawan"
 	"belfry/gateway/source"
@@ -72,56 +67,6 @@ func (m *abpMeter) frame(t testing.TB) []byte {
 	return packed
 }
 
-// claimMemory is the state of a store. It is its own transaction, which always succeeds.
-type claimMemory struct {
-	mu    sync.Mutex
-	state map[string][]byte
-}
-
-func (m *claimMemory) State(key string) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.state[key]
-}
-
-func (m *claimMemory) EachState(prefix string, f func(key string, value []byte)) {
-	m.mu.Lock()
-	all := maps.Clone(m.state)
-	m.mu.Unlock()
-	for key, value := range all {
-		if len(key) >= len(prefix) && key[:len(prefix)] == prefix {
-			f(key, value)
-		}
-	}
-}
-
-func (m *claimMemory) SetState(key string, value []byte) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.state[key] = slices.Clone(value)
-}
-
-func (m *claimMemory) Append(buffer.Lane, []byte) buffer.Seq { return 0 }
-func (m *claimMemory) Mark(buffer.Mark) bool                 { return false }
-func (m *claimMemory) Discard(string)                        {}
-
-// claiming is a source whose uplinks claim what they use up, as the gateway has them do.
-type claiming struct {
-	gateway.Source
-	memory *claimMemory
-}
-
-func (c *claiming) Run(ctx context.Context, emit gateway.Emit, ready func(error)) error {
-	return c.Source.Run(ctx, func(ctx context.Context, uplinks []gateway.Uplink, done func(error)) error {
-		for i := range uplinks {
-			if uplinks[i].Claim != nil {
-				uplinks[i].Claim(c.memory)
-			}
-		}
-		return emit(ctx, uplinks, done)
-	}, ready)
-}
-
 // roof is a source for radio gateways, under test.
 type roof struct {
 	*claiming
@@ -140,7 +85,7 @@ func newRoof(t testing.TB, configure func(*source.SemtechOptions)) *roof {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := &claimMemory{state: map[string][]byte{}}
+	store := new(memory)
 	network.SetDevices([]lorawan.Device{r.meter.device()})
 	network.Restore(store)
 	env := testEnv(t)
@@ -156,7 +101,7 @@ func newRoof(t testing.TB, configure func(*source.SemtechOptions)) *roof {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.claiming = &claiming{made, store}
+	r.claiming = &claiming{Source: made, store: store}
 	return r
 }
 
