@@ -131,7 +131,9 @@ func (f *Feed) work(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.handOverAll(ctx, groups)
+		for some := range slices.Chunk(groups, maxBatch) {
+			f.handOver(ctx, some)
+		}
 		timer.Reset(max(time.Until(next), 0))
 		select {
 		case <-ctx.Done():
@@ -154,7 +156,15 @@ func (f *Feed) finish() {
 		if len(groups) == 0 || err != nil {
 			break
 		}
-		f.handOverAll(ctx, groups)
+		for some := range slices.Chunk(groups, maxBatch) {
+			if ctx.Err() == nil {
+				f.handOver(ctx, some)
+				continue
+			}
+			for _, g := range some { // too many: those that wait longer than the end may take
+				g.pass(f, errOver)
+			}
+		}
 	}
 	f.waitIdle(ctx)
 	f.mu.Lock()
@@ -189,12 +199,6 @@ func (f *Feed) due(now time.Time) (groups []*group, next time.Time, failed error
 		f.network.close(g)
 	}
 	return groups, next, failed
-}
-
-func (f *Feed) handOverAll(ctx context.Context, groups []*group) {
-	for some := range slices.Chunk(groups, maxBatch) {
-		f.handOver(ctx, some)
-	}
 }
 
 // handOver finds out what frames are and emits those that are something.

@@ -149,6 +149,24 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 	r.hear(u.send(3, "y"))
 }
 
+func TestEndIsInTimeHoweverMuchWaits(t *testing.T) {
+	u, d := abp(1, 0x01020304)
+	r := start(t, newGround(), func(o *Options) { o.Collect = maxCollect }, d)
+	var settled atomic.Int64
+	taken := int64(0)
+	for range maxWaiting {
+		if r.feed.Receive([]Reception{r.heardBy(1, u.send(3, "x"))}, func(error) { settled.Add(1) }) {
+			taken++
+		}
+	}
+	began := time.Now()
+	r.end()
+	if took := time.Since(began); took > 2*time.Second { // half a second, where nothing else runs
+		t.Errorf("the end took %s", took)
+	}
+	r.wait("everything to be settled", func() bool { return settled.Load() == taken })
+}
+
 func TestFramesOfADeviceKeepTheirOrder(t *testing.T) {
 	u, d := abp(1, 0x01020304)
 	r := start(t, newGround(), nil, d)

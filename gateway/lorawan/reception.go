@@ -46,7 +46,7 @@ type DataRate struct {
 	Bandwidth       int    // LoRa: kHz
 	BitRate         int    // FSK: bit/s
 	OccupiedWidth   int    // LR-FHSS: occupied channel width in Hz
-	CodingRate      string // LR-FHSS: "1/3", "2/3", ...
+	CodingRate      string // LR-FHSS: "1/3" or, as the band's plan calls 2/3, "4/6"
 }
 
 // ParseDataRate reads the form of the packet forwarder for LoRa, "SF7BW125".
