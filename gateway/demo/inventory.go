@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
@@ -18,6 +19,7 @@ type Sensor struct {
 	Lat     float64
 	Lon     float64
 	Asset   string
+	Address string // DevAddr of a LoRaWAN sensor that was activated in its factory, "" for the others
 }
 
 // settle fills the town with sensors.
@@ -47,6 +49,10 @@ func (t *Town) settle(options TownOptions) {
 
 // join adds a LoRaWAN sensor; one in eight speaks to a network server that writes protobuf.
 func (t *Town) join(s Sensor, l life) {
+	if number := len(t.members); int(float64(number+1)*t.radio) > int(float64(number)*t.radio) {
+		t.members = append(t.members, t.newAntenna(s, l))
+		return
+	}
 	radio := t.network.newRadio(s, len(t.members)%8 == 5)
 	_, radio.battery = l.(battery)
 	t.members = append(t.members, &member{sensor: s, life: l, station: radio})
@@ -95,7 +101,7 @@ func (t *Town) WriteInventory(dir string) error {
 
 func (s *Sensor) cells() []string {
 	degrees := func(f float64) string { return strconv.FormatFloat(f, 'f', 5, 64) }
-	return []string{s.ID, s.Device, s.Model, s.Service, s.Kind, degrees(s.Lat), degrees(s.Lon), s.Asset}
+	return []string{s.ID, s.Device, s.Model, s.Service, s.Kind, degrees(s.Lat), degrees(s.Lon), s.Asset, s.Address}
 }
 
 func writeCSV(path string, lines [][]string) error {
@@ -104,7 +110,14 @@ func writeCSV(path string, lines [][]string) error {
 		return err
 	}
 	w := csv.NewWriter(file)
-	err = w.Write([]string{"id", "device", "model", "service", "kind", "lat", "lon", "asset"})
+	header := []string{"id", "device", "model", "service", "kind", "lat", "lon", "asset", "dev_addr"}
+	if !slices.ContainsFunc(lines, func(cells []string) bool { return cells[len(cells)-1] != "" }) {
+		header = header[:len(header)-1] // nothing to say there
+		for i := range lines {
+			lines[i] = lines[i][:len(header)]
+		}
+	}
+	err = w.Write(header)
 	if err == nil {
 		err = w.WriteAll(lines)
 	}

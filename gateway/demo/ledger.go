@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -31,7 +32,14 @@ type totals struct {
 type account struct {
 	sent   map[int64][]values // by time in milliseconds
 	seen   map[int64][]values
+	loose  []loose      // sent, at a time that is not known exactly
 	alarms map[Edge]int // sent less seen
+}
+
+// loose is what was sent between two times, in milliseconds.
+type loose struct {
+	from, until int64
+	values      values
 }
 
 type values map[string]float64
@@ -76,6 +84,10 @@ func (l *ledger) addSent(m Message) {
 	a := l.accountLocked(m.Sensor)
 	for _, o := range m.Expect.Observations {
 		l.totals.observations++
+		if o.Time.IsZero() {
+			l.addLooseLocked(a, loose{m.Expect.From.UnixMilli(), m.Expect.Until.UnixMilli(), o.Values})
+			continue
+		}
 		at := o.Time.UnixMilli()
 		if !take(a.seen, at, func(seen values) bool { return agree(o.Values, seen) }) {
 			a.sent[at] = append(a.sent[at], o.Values)
@@ -89,6 +101,28 @@ func (l *ledger) addSent(m Message) {
 			l.open++
 		}
 	}
+}
+
+func (l *ledger) addLooseLocked(a *account, sent loose) {
+	for _, at := range slices.Sorted(maps.Keys(a.seen)) {
+		if at >= sent.from && at <= sent.until && take(a.seen, at, func(seen values) bool { return agree(sent.values, seen) }) {
+			return
+		}
+	}
+	a.loose = append(a.loose, sent)
+	l.open++
+}
+
+// takeLoose removes the oldest of what was sent at about a time that fits.
+func (a *account) takeLoose(at int64, seen values) bool {
+	i := slices.IndexFunc(a.loose, func(sent loose) bool {
+		return at >= sent.from && at <= sent.until && agree(sent.values, seen)
+	})
+	if i < 0 {
+		return false
+	}
+	a.loose = slices.Delete(a.loose, i, i+1)
+	return true
 }
 
 // addSeen enters an event of the stream, in the order of the stream.
@@ -112,7 +146,7 @@ func (l *ledger) addSeen(e *streamEvent) {
 		a.alarms[edge]--
 	default:
 		a, at, seen := l.accountLocked(e.Subject), e.Time.UnixMilli(), e.values()
-		if take(a.sent, at, func(sent values) bool { return agree(sent, seen) }) {
+		if take(a.sent, at, func(sent values) bool { return agree(sent, seen) }) || a.takeLoose(at, seen) {
 			l.open--
 		} else {
 			a.seen[at] = append(a.seen[at], seen)

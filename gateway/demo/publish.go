@@ -10,14 +10,17 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// Publisher gives the town's messages to a broker at QoS 1. A message counts as sent only once the broker has acknowledged
-// it; until then it is published again, unchanged, on every new connection.
+// Publisher gives the town's messages to a broker at QoS 1, and to the radio. A message counts as sent only once the broker
+// has acknowledged it, or a radio gateway has an acknowledgement; until then it is sent again.
 type Publisher struct {
-	Server string         // tcp://host:port
+	Server string         // tcp://host:port; "": there is no broker, and messages for it are left out
+	Air    *Air           // nil: there is no radio, and messages for it are left out
 	Rate   float64        // messages a second; 0: as fast as the broker acknowledges
 	Window int            // messages in flight; 0: 100
-	Next   func() Message // the next message; called by Publish only
-	Sent   func(Message)  // called in the order of publishing for every acknowledged message; may be nil
+	Next   func() Message // the next message, empty when there is none at the moment; called by Publish only
+	// Sent is called for every acknowledged message, for those of the broker in the order of publishing; those of the radio come
+	// from another goroutine. It may be nil.
+	Sent func(Message)
 
 	taken atomic.Uint64
 	sent  atomic.Uint64
@@ -47,10 +50,13 @@ func (p *Publisher) Publish(ctx context.Context) error {
 	if p.Window <= 0 {
 		p.Window = defaultWindow
 	}
-	client := mqtt.NewClient(p.options())
-	defer client.Disconnect(250)
-	if err := connect(ctx, client); err != nil {
-		return fmt.Errorf("publish to %s: %w", p.Server, err)
+	var client mqtt.Client
+	if p.Server != "" {
+		client = mqtt.NewClient(p.options())
+		defer client.Disconnect(250)
+		if err := connect(ctx, client); err != nil {
+			return fmt.Errorf("publish to %s: %w", p.Server, err)
+		}
 	}
 	flights := make(chan flight, p.Window)
 	collected := make(chan error, 1)
@@ -61,7 +67,11 @@ func (p *Publisher) Publish(ctx context.Context) error {
 	close(flights)
 	timer := time.AfterFunc(drainTimeout, cancel)
 	defer timer.Stop()
-	return <-collected
+	var err error
+	if p.Air != nil {
+		err = p.Air.Finish(giveUp)
+	}
+	return errors.Join(<-collected, err)
 }
 
 func (p *Publisher) options() *mqtt.ClientOptions {
@@ -96,10 +106,29 @@ func (p *Publisher) feed(ctx context.Context, client mqtt.Client, flights chan<-
 			continue
 		}
 		message := p.Next()
-		f := flight{message, publish(client, message)}
-		p.taken.Add(1)
 		published++
-		flights <- f // collect reads until the channel is closed
+		switch {
+		case message.empty(): // its turn is left out
+			select {
+			case <-slots.C:
+			case <-ctx.Done():
+			}
+		case message.Uplink != nil && p.Air != nil:
+			p.taken.Add(1)
+			p.Air.Send(message, p.landed)
+		case message.Uplink == nil && client != nil:
+			f := flight{message, publish(client, message)}
+			p.taken.Add(1)
+			flights <- f // collect reads until the channel is closed
+		}
+	}
+}
+
+// landed counts a message as sent.
+func (p *Publisher) landed(m Message) {
+	p.sent.Add(1)
+	if p.Sent != nil {
+		p.Sent(m)
 	}
 }
 
@@ -112,10 +141,7 @@ func (p *Publisher) collect(ctx context.Context, client mqtt.Client, flights <-c
 			lost, cause = lost+1, err
 			continue
 		}
-		p.sent.Add(1)
-		if p.Sent != nil {
-			p.Sent(f.message)
-		}
+		p.landed(f.message)
 	}
 	if lost > 0 {
 		return fmt.Errorf("publish to %s: %d messages were never acknowledged: %w", p.Server, lost, cause)

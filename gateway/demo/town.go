@@ -17,11 +17,14 @@ type TownOptions struct {
 	Bins     int
 	JSONBins int
 	Clock    func() time.Time // what the sensors' clocks show; nil: time.Now
+	Radio    float64          // share of the LoRaWAN sensors that radio gateways hear, instead of the town's ChirpStack
 	Speed    float64          // how much faster than the clock lamps burn, water flows and bins fill; 0: DefaultSpeed
 }
 
 // Town is a simulated town: the same seed and clock give the same messages. It is not safe for concurrent use.
 type Town struct {
+	seed    uint64
+	radio   float64
 	clock   func() time.Time
 	speed   float64
 	random  *rand.Rand
@@ -91,7 +94,7 @@ func NewTown(options TownOptions) *Town {
 		options.Speed = DefaultSpeed
 	}
 	t := &Town{
-		clock: options.Clock, speed: options.Speed, started: options.Clock(),
+		seed: options.Seed, radio: options.Radio, clock: options.Clock, speed: options.Speed, started: options.Clock(),
 		random: rand.New(rand.NewPCG(options.Seed, 0xbe1f12)),
 	}
 	t.network = newNetwork(t.random)
@@ -104,9 +107,13 @@ func NewTown(options TownOptions) *Town {
 	return t
 }
 
-// Next returns the next message of the town, at the clock's time.
+// Next returns the next message of the town, at the clock's time. It is empty when no sensor can report at the moment, which
+// happens on radio only.
 func (t *Town) Next() Message {
-	for len(t.queue) == 0 {
+	for tries := 0; len(t.queue) == 0; tries++ {
+		if tries == len(t.order) {
+			return Message{}
+		}
 		t.visit()
 	}
 	message := t.queue[0]
@@ -143,6 +150,9 @@ func (t *Town) visit() {
 	}
 	who := t.members[t.order[t.network.turn%len(t.order)]]
 	t.network.turn++
+	if radio, ok := who.station.(*antenna); ok && !radio.device.ready() {
+		return
+	}
 	m := t.moment(who.last)
 	who.last = m.town
 	for _, r := range who.life.live(m) {

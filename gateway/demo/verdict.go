@@ -43,6 +43,9 @@ func (v *verdict) close(sensor string, a *account) {
 			}
 		}
 	}
+	for _, sent := range a.loose {
+		v.missing.add("%s at about %s: %s", sensor, clock(sent.from), sent.values)
+	}
 	for _, at := range slices.Sorted(maps.Keys(a.seen)) {
 		for _, seen := range a.seen[at][min(len(a.sent[at]), len(a.seen[at])):] {
 			v.foreign.add("%s at %s: %s", sensor, clock(at), seen)
