@@ -24,25 +24,6 @@ type AirOptions struct {
 	Say    func(string, ...any) // hears of what happens, for people; may be nil
 }
 
-// Radio counts what happened on air.
-type Radio struct {
-	Gateways   int // that have no backhaul now
-	Joined     int // devices that have a session by a join
-	Waiting    int // devices without a session
-	Frames     int // uplinks that a gateway got an acknowledgement for, repeats and joins among them
-	Copies     int // of them, heard by further gateways
-	Late       int // of both, held back by a gateway without backhaul
-	Resent     int // datagrams
-	Downlinks  int // that devices took
-	Confirmed  int // uplinks that wanted an acknowledgement
-	Acked      int // of them, acknowledged
-	Answers    int // to MAC commands
-	Replays    int // frames sent again by an attacker
-	Unsettled  int // frames that no gateway has an acknowledgement for
-	Refused    int // downlinks that a device could not take
-	FirstFault string
-}
-
 // Air is the town's radio: its LoRaWAN devices, the gateways that hear them, and an attacker.
 type Air struct {
 	AirOptions
@@ -160,7 +141,7 @@ func (a *Air) Counts() Radio {
 	for _, f := range a.gateways {
 		counts.Resent += f.resends()
 		if f.cutOff() {
-			counts.Gateways++
+			counts.CutOff++
 		}
 	}
 	for _, d := range a.devices {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -43,7 +44,7 @@ func (a *Air) enqueue(e *errand) {
 		d.busy.Add(-1)
 		return
 	}
-	e.frame.port, e.frame.payload, e.frame.confirmed = u.port, u.payload, d.random.IntN(12) == 0
+	e.frame = uplinkFrame{port: u.port, payload: u.payload, confirmed: d.random.IntN(12) == 0, adaptive: d.rate%2 == 0}
 	for _, command := range []byte{commandLinkCheck, commandDeviceTime} {
 		if d.random.IntN(15) == 0 {
 			e.asked = append(e.asked, command)
@@ -202,8 +203,8 @@ func (a *Air) receive(d *device, b *broadcast) {
 func (a *Air) blame(d *device, err error) {
 	a.count(func(r *Radio) {
 		r.Refused++
-		if r.FirstFault == "" {
-			r.FirstFault = d.sensor.ID + ": " + err.Error()
+		if r.firstRefusal == nil {
+			r.firstRefusal = fmt.Errorf("%s: %w", d.sensor.ID, err)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// display writes lines for people, and below them one that changes, when out is a terminal.
+// display writes lines for people, and below them two that change, when out is a terminal.
 type display struct {
 	mu       sync.Mutex // guards all below
 	out      io.Writer
@@ -50,7 +50,7 @@ func (d *display) lineLocked(text string) {
 
 func (d *display) clearLocked() {
 	if d.status != "" {
-		fmt.Fprint(d.out, "\r\x1b[K")
+		fmt.Fprint(d.out, "\r\x1b[K", strings.Repeat("\x1b[A\x1b[K", strings.Count(d.status, "\n")))
 	}
 }
 
@@ -88,18 +88,19 @@ func (d *display) finish() {
 	}
 }
 
-// summary is what goes on, in one line.
+// summary is what goes on, in two lines.
 type summary struct {
 	elapsed                                time.Duration
 	sent, published, buffered, quarantined uint64
 	rate                                   float64 // events seen on the stream, a second
 	p50, p99                               time.Duration
+	radio                                  Radio
 }
 
 func (s *summary) String() string {
-	return fmt.Sprintf("%4s   messages %s   published %s   buffered %s   quarantined %s   %.0f events/s   latency p50 %s  p99 %s",
+	return fmt.Sprintf("%4s   messages %s   published %s   buffered %s   quarantined %s   %.0f events/s   latency p50 %s  p99 %s\n      radio: %s",
 		s.elapsed.Round(time.Second), thousands(s.sent), thousands(s.published), thousands(s.buffered), thousands(s.quarantined),
-		s.rate, short(s.p50), short(s.p99))
+		s.rate, short(s.p50), short(s.p99), &s.radio)
 }
 
 // short prints a duration to what matters; "-" when there was none.

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -15,10 +16,11 @@ const (
 	brokerDefault = "tcp://127.0.0.1:1883"
 	natsDefault   = "nats://127.0.0.1:4222"
 	statusDefault = "127.0.0.1:9469"
+	radioDefault  = "127.0.0.1:1700"
 )
 
 // addresses are where the parts of a demo listen.
-type addresses struct{ broker, nats, status string }
+type addresses struct{ broker, nats, status, radio string }
 
 // writeFolder writes the built-in configuration of the demo into dir, with other addresses and the given town's inventory.
 func writeFolder(dir string, town *Town, a addresses) error {
@@ -28,7 +30,7 @@ func writeFolder(dir string, town *Town, a addresses) error {
 		return fmt.Errorf("prepare %s: %w", name, err)
 	}
 	text := string(built)
-	for _, r := range [][2]string{{brokerDefault, a.broker}, {natsDefault, a.nats}, {statusDefault, a.status}} {
+	for _, r := range [][2]string{{brokerDefault, a.broker}, {natsDefault, a.nats}, {statusDefault, a.status}, {radioDefault, a.radio}} {
 		if !strings.Contains(text, r[0]) {
 			return fmt.Errorf("prepare %s: there is no %s in it to put %s for", name, r[0], r[1])
 		}
@@ -37,7 +39,20 @@ func writeFolder(dir string, town *Town, a addresses) error {
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 		return err // names the path
 	}
-	return town.WriteInventory(dir)
+	return errors.Join(town.WriteInventory(dir), town.WriteKeys(dir))
+}
+
+// radioAddress is the usual one when it is free, else any.
+func radioAddress() (string, error) {
+	for _, address := range []string{radioDefault, "127.0.0.1:0"} {
+		socket, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		defer socket.Close()
+		return socket.LocalAddr().String(), nil
+	}
+	return "", errors.New("no free UDP port for the radio on 127.0.0.1")
 }
 
 // statusAddress is the usual one when it is free, else any.

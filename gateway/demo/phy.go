@@ -79,6 +79,7 @@ func openJoinAccept(key aesKey, newer bool, joinEUI, devEUI uint64, nonce uint16
 // uplinkFrame is one data uplink before its encryption.
 type uplinkFrame struct {
 	confirmed bool
+	adaptive  bool // the network may choose the data rate
 	counter   uint32
 	answers   *uint32 // counter of the confirmed downlink that it acknowledges
 	options   []byte  // MAC commands, at most 15 bytes
@@ -90,7 +91,10 @@ type uplinkFrame struct {
 
 // seal encrypts and signs an uplink (LoRaWAN 1.1, sections 4.3 and 4.4).
 func (s *session) seal(u *uplinkFrame) []byte {
-	kind, control := byte(typeUnconfirmedUp), byte(controlADR|len(u.options))
+	kind, control := byte(typeUnconfirmedUp), byte(len(u.options))
+	if u.adaptive {
+		control |= controlADR
+	}
 	if u.confirmed {
 		kind = typeConfirmedUp
 	}

@@ -37,6 +37,7 @@ type RunOptions struct {
 const (
 	defaultSensors = 400
 	defaultRate    = 50
+	radioShare     = 0.25 // of the LoRaWAN sensors
 	maxRate        = 5000 // above, the embedded broker drops what the gateway is slow to take
 
 	startTimeout  = 20 * time.Second
@@ -92,6 +93,8 @@ type show struct {
 	broker      *MQTT
 	nats        *NATS
 	reader      *streamReader
+	air         *Air
+	landAir     func() // ends the radio
 	probe       Probe
 	stopGateway context.CancelFunc
 	ended       chan error // the gateway's end
@@ -102,7 +105,9 @@ type show struct {
 // townOptions divides the sensors as in the default town.
 func (o *RunOptions) townOptions() TownOptions {
 	share := func(of int) int { return max(int(math.Round(float64(o.Sensors*of)/defaultSensors)), 1) }
-	return TownOptions{Seed: o.Seed, Lights: share(160), Meters: share(120), Bins: share(60), JSONBins: share(60)}
+	return TownOptions{
+		Seed: o.Seed, Lights: share(160), Meters: share(120), Bins: share(60), JSONBins: share(60), Radio: radioShare,
+	}
 }
 
 // open starts everything but the town.
@@ -120,14 +125,18 @@ func (s *show) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	radio, err := radioAddress()
+	if err != nil {
+		return err
+	}
 	folder := filepath.Join(s.dir, "config")
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return err
 	}
-	if err := writeFolder(folder, s.town, addresses{s.broker.Address(), s.nats.URL(), status}); err != nil {
+	if err := writeFolder(folder, s.town, addresses{s.broker.Address(), s.nats.URL(), status, radio}); err != nil {
 		return err
 	}
-	s.introduce(folder, status)
+	s.introduce(folder, status, radio)
 	if err := s.startGateway(ctx, folder); err != nil {
 		return err
 	}
@@ -135,12 +144,34 @@ func (s *show) open(ctx context.Context) (err error) {
 	if err != nil {
 		return s.why(err)
 	}
-	return s.why(s.broker.awaitSubscriber(ctx, s.topics()...))
+	if err := s.broker.awaitSubscriber(ctx, s.topics()...); err != nil {
+		return s.why(err)
+	}
+	return s.why(s.startAir(ctx, radio))
 }
 
-func (s *show) introduce(folder, status string) {
+// startAir starts the town's radio and waits until its gateways have reached the source. It goes on when ctx is done.
+func (s *show) startAir(ctx context.Context, radio string) (err error) {
+	if s.air, err = OpenAir(AirOptions{Server: radio, Town: s.town, Say: s.display.line}); err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() { // landAir waits for it
+		defer close(ended)
+		s.air.Run(running)
+	}()
+	s.landAir = func() {
+		stop()
+		<-ended
+	}
+	return s.air.Await(ctx)
+}
+
+func (s *show) introduce(folder, status, radio string) {
 	s.display.line("Belfry-sur-Seine: %d simulated sensors, %.0f messages a second", len(s.town.Sensors()), s.options.Rate)
 	s.display.line("  MQTT broker    %s", s.broker.Address())
+	s.display.line("  radio          %d gateways and %d LoRaWAN sensors, Semtech UDP to %s", gatewayCount, len(s.town.onAir()), radio)
 	s.display.line("  NATS server    %s   (nats --server %[1]s sub 'town.>')", s.nats.URL())
 	s.display.line("  status         http://%s/readyz   (and /healthz, /metrics)", status)
 	s.display.line("  configuration  %s", folder)
@@ -192,6 +223,9 @@ func (s *show) see(e *streamEvent) {
 
 // close ends what open started, the newest first.
 func (s *show) close() {
+	if s.landAir != nil {
+		s.landAir()
+	}
 	if s.reader != nil {
 		s.reader.close()
 	}

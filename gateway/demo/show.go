@@ -16,7 +16,7 @@ func (s *show) play(ctx context.Context) error {
 		sending, stop = context.WithTimeout(ctx, s.options.Duration)
 		defer stop()
 	}
-	publisher := &Publisher{Server: s.broker.Address(), Rate: s.options.Rate, Next: s.next(), Sent: s.ledger.addSent}
+	publisher := &Publisher{Server: s.broker.Address(), Air: s.air, Rate: s.options.Rate, Next: s.next(), Sent: s.ledger.addSent}
 	published := make(chan error, 1)
 	go func() { published <- publisher.Publish(sending) }() // watch waits for it
 	err := s.watch(published, stop)
@@ -76,7 +76,7 @@ func (s *show) show() {
 	s.updated = time.Now()
 	s.display.summary(&summary{
 		elapsed: time.Since(s.started), sent: s.ledger.messages(), published: published, buffered: pending, quarantined: quarantined,
-		rate: float64(count) / since.Seconds(), p50: p50, p99: p99,
+		rate: float64(count) / since.Seconds(), p50: p50, p99: p99, radio: s.air.Counts(),
 	})
 }
 
@@ -105,7 +105,8 @@ func (s *show) settle() bool {
 // judge prints the verdict, and returns it as an error when it is bad.
 func (s *show) judge(settled bool) error {
 	v := s.ledger.verdict()
-	err := v.err()
+	radio := s.air.Counts()
+	err := errors.Join(v.err(), radio.err())
 	_, _, _, _, quarantined := s.probe.Stats()
 	if quarantined != uint64(v.quarantined) {
 		err = errors.Join(err, fmt.Errorf("%d messages are in quarantine, %d should be", quarantined, v.quarantined))
@@ -118,6 +119,7 @@ func (s *show) judge(settled bool) error {
 	}
 	s.display.line("")
 	s.display.line("Verdict: %s.", v)
+	s.display.line("         Radio: %s; every replay was refused.", &radio)
 	if v.quarantined > 0 {
 		s.display.line("         %d of an unknown device is kept in quarantine.", v.quarantined)
 	}
