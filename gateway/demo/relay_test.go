@@ -30,7 +30,8 @@ type relay struct {
 	sensors    map[string][]string // cells of the inventory by device
 	raised     map[[2]string]bool
 	spoil      func(*wireEvent) bool // false: do not publish; may be nil
-	queue      chan mqtt.Message
+	queue      chan func() []wireEvent
+	keys       map[string][]string // cells of the key file by device
 	done       chan struct{}
 	taken      atomic.Uint64
 	published  atomic.Uint64
@@ -64,12 +65,16 @@ type wireReading struct {
 
 // startRelay is a RunOptions.Gateway.
 func (r *relay) start(ctx context.Context, dir string) (Probe, error) {
-	r.raised, r.queue, r.done = map[[2]string]bool{}, make(chan mqtt.Message, 100000), make(chan struct{})
+	r.raised, r.queue, r.done = map[[2]string]bool{}, make(chan func() []wireEvent, 100000), make(chan struct{})
 	yaml, err := os.ReadFile(filepath.Join(dir, "belfry.yaml"))
 	if err != nil {
 		return nil, err
 	}
-	r.readInventory(filepath.Join(dir, "sensors"))
+	r.sensors, r.keys = r.readTables(filepath.Join(dir, "sensors"), 1), r.readTables(filepath.Join(dir, "secrets"), 0)
+	radio, err := openRelayRadio(r, regexp.MustCompile(`listen: ([0-9.]+:[0-9]+)\n    gateways`).FindStringSubmatch(string(yaml))[1])
+	if err != nil {
+		return nil, err
+	}
 	connection, err := nats.Connect(regexp.MustCompile(`nats://[0-9.:]+`).FindString(string(yaml)),
 		nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
 	if err != nil {
@@ -86,7 +91,13 @@ func (r *relay) start(ctx context.Context, dir string) (Probe, error) {
 		SetClientID("relay").SetProtocolVersion(4).SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
 		r.taken.Add(1)
 		r.pending.Add(1)
-		r.queue <- m
+		r.queue <- func() []wireEvent {
+			events := r.events(m)
+			for i := range events {
+				events[i].ID = fmt.Sprintf("%d-%d", m.MessageID(), i) + events[i].ID
+			}
+			return events
+		}
 	}))
 	for _, token := range []func() mqtt.Token{client.Connect, func() mqtt.Token { return client.Subscribe("#", 1, nil) }} {
 		if token := token(); !token.WaitTimeout(5*time.Second) || token.Error() != nil {
@@ -97,6 +108,7 @@ func (r *relay) start(ctx context.Context, dir string) (Probe, error) {
 		defer close(r.done)
 		defer connection.Close()
 		defer client.Disconnect(100)
+		defer radio.close()
 		r.run(ctx, js)
 	}()
 	return r, nil
@@ -109,8 +121,9 @@ func (r *relay) Stats() (taken, published, pending, held, quarantined uint64) {
 	return r.taken.Load(), r.published.Load(), uint64(r.pending.Load()), 0, quarantined
 }
 
-func (r *relay) readInventory(dir string) {
-	r.sensors = map[string][]string{}
+// readTables reads all CSV files of a folder, by the cell that is the device.
+func (r *relay) readTables(dir string, device int) map[string][]string {
+	table := map[string][]string{}
 	files, _ := filepath.Glob(filepath.Join(dir, "*.csv"))
 	for _, name := range files {
 		text, err := os.ReadFile(name)
@@ -122,17 +135,17 @@ func (r *relay) readInventory(dir string) {
 			r.t.Error(err)
 		}
 		for _, cells := range lines {
-			r.sensors[cells[1]] = cells
+			table[cells[device]] = cells
 		}
 	}
+	return table
 }
 
 func (r *relay) run(ctx context.Context, js jetstream.JetStream) {
 	for {
 		select {
-		case m := <-r.queue:
-			for i, e := range r.events(m) {
-				e.ID = fmt.Sprintf("%d-%d", m.MessageID(), i) + e.ID
+		case read := <-r.queue:
+			for _, e := range read() {
 				if r.spoil == nil || r.spoil(&e) {
 					r.publish(ctx, js, &e)
 				}

@@ -37,7 +37,7 @@ func TestRunShowsAnOutageAndFindsEverythingOnce(t *testing.T) {
 	}
 	for _, want := range []string{
 		"NATS is stopped now", "NATS is back", "each of them on the stream exactly once", "kept in quarantine",
-		"water_volume", "dim_level", "active_energy", "fill_distance", "fill_level", "messages", "raised",
+		"radio:", "joined", "every replay was refused", "water_volume", "dim_level", "active_energy", "fill_distance", "fill_level", "messages", "raised",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("nothing said of %q", want)
