@@ -20,6 +20,7 @@ func gatewayEUI(number int) uint64 { return 0x02be1f0000a00001 + uint64(number) 
 type AirOptions struct {
 	Server string // host:port of the gateway's semtech-udp source
 	Town   *Town
+	Memory string               // file with the counters and nonces that devices go on from; "" for none
 	Calm   bool                 // no gateway loses its backhaul, and nobody replays frames
 	Say    func(string, ...any) // hears of what happens, for people; may be nil
 }
@@ -32,9 +33,10 @@ type Air struct {
 	attacker *attacker
 
 	// The loop of Run owns these.
-	random   *rand.Rand
-	timers   timers
-	finished bool
+	random    *rand.Rand
+	timers    timers
+	finished  bool
+	forgetful bool // the memory could not be written, which was said
 
 	mu     sync.Mutex // guards all below
 	inbox  []func()
@@ -62,6 +64,10 @@ func OpenAir(options AirOptions) (*Air, error) {
 		}
 		a.gateways = append(a.gateways, f)
 	}
+	if err := a.recall(); err != nil {
+		a.close()
+		return nil, err
+	}
 	var err error
 	if a.attacker, err = openAttacker(options.Server, a.random.Uint64()); err != nil {
 		a.close()
@@ -85,6 +91,7 @@ func (a *Air) Run(ctx context.Context) {
 	for _, f := range a.gateways {
 		working.Go(func() { f.run(ctx) })
 	}
+	defer a.remember()
 	a.begin()
 	for ctx.Err() == nil {
 		a.work()

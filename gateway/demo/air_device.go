@@ -21,6 +21,9 @@ func (a *Air) begin() {
 			a.after(time.Duration(d.random.Int64N(int64(joinStagger))), func() { a.join(d) })
 		}
 	}
+	if a.Memory != "" {
+		a.after(time.Second, a.keepRemembering)
+	}
 	if !a.Calm {
 		a.after(a.between(6*time.Second, 9*time.Second), a.loseBackhaul)
 		a.after(a.between(4*time.Second, 6*time.Second), a.replay)

@@ -11,22 +11,15 @@ import (
 // antenna is the station of a sensor whose frames the town's radio gateways hear.
 type antenna struct{ device *device }
 
-// sharedAddress is how many ABP devices come between two with the same address: that is allowed, and happens.
-const sharedAddress = 8
-
-// newAntenna puts a sensor on air.
-func (t *Town) newAntenna(s Sensor, l life) *member {
-	others := t.onAir()
-	d := newDevice(t.seed, s, len(others))
+// putOnAir gives a sensor to the radio, instead of the town's ChirpStack.
+func (t *Town) putOnAir(m *member) {
+	d := newDevice(t.seed, m.sensor)
 	if d.activation == abp10 {
-		if n := len(others); n >= 3 && n/3%sharedAddress == 1 {
-			d.address = others[n-3].address
-		}
-		s.Address = fmt.Sprintf("%08x", d.address)
-		d.sensor = s
+		m.sensor.Address = fmt.Sprintf("%08x", d.address)
 		d.personalise(d.random.Uint32N(20000))
 	}
-	return &member{sensor: s, life: l, station: &antenna{d}}
+	d.sensor = m.sensor
+	m.station = &antenna{d}
 }
 
 // onAir lists the devices of the town whose frames radio gateways hear.

@@ -81,21 +81,35 @@ func (w *window) hears(b *broadcast) bool {
 		near(w.delay+time.Second) && b.frequency == rx2Frequency && b.rate == w.rate2)
 }
 
+// sharedAddress is how many ABP devices there are for one that has the address of another: that is allowed, and happens.
+const sharedAddress = 8
+
 // newDevice makes the device of a sensor. The same seed and sensor give the same keys, whatever the rest of the town.
-func newDevice(seed uint64, sensor Sensor, number int) *device {
+func newDevice(seed uint64, sensor Sensor) *device {
 	var eui uint64
 	if _, err := fmt.Sscanf(sensor.Device, "%x", &eui); err != nil {
 		panic(err) // the town made it
 	}
-	d := &device{sensor: sensor, eui: eui, activation: activation(number % 3), random: rand.New(rand.NewPCG(seed, eui))}
+	number := eui & 0xffffff
+	d := &device{
+		sensor: sensor, eui: eui, activation: activation(number % 3), random: rand.New(rand.NewPCG(seed, eui)),
+		address: newAddress(seed, eui),
+	}
+	if number/3%sharedAddress == 1 {
+		d.address = newAddress(seed, eui-3)
+	}
 	d.app, d.net = d.key(), d.key()
-	d.address = d.random.Uint32N(1 << 25) // of network 000000, which is everybody's
-	d.rate, d.rssi = 2+uint8(d.random.IntN(4)), -75-d.random.IntN(40)
-	d.coverage = d.random.Perm(gatewayCount)[:1+d.random.IntN(gatewayCount)]
 	if d.activation == otaa10 {
 		d.net = d.app
 	}
+	d.rate, d.rssi = 2+uint8(d.random.IntN(4)), -75-d.random.IntN(40)
+	d.coverage = d.random.Perm(gatewayCount)[:1+d.random.IntN(gatewayCount)]
 	return d
+}
+
+// newAddress is the DevAddr of an ABP device, in the network 000000, which is everybody's.
+func newAddress(seed, eui uint64) uint32 {
+	return rand.New(rand.NewPCG(seed, ^eui)).Uint32N(1 << 25)
 }
 
 func (d *device) key() aesKey {

@@ -49,13 +49,14 @@ func (t *Town) settle(options TownOptions) {
 
 // join adds a LoRaWAN sensor; one in eight speaks to a network server that writes protobuf.
 func (t *Town) join(s Sensor, l life) {
-	if number := len(t.members); int(float64(number+1)*t.radio) > int(float64(number)*t.radio) {
-		t.members = append(t.members, t.newAntenna(s, l))
-		return
-	}
-	radio := t.network.newRadio(s, len(t.members)%8 == 5)
+	number := len(t.members)
+	radio := t.network.newRadio(s, number%8 == 5)
 	_, radio.battery = l.(battery)
-	t.members = append(t.members, &member{sensor: s, life: l, station: radio})
+	m := &member{sensor: s, life: l, station: radio}
+	if int(float64(number+1)*t.radio) > int(float64(number)*t.radio) {
+		t.putOnAir(m)
+	}
+	t.members = append(t.members, m)
 }
 
 // battery marks lives that run on one, whose state the network server asks for.

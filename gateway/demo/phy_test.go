@@ -247,7 +247,7 @@ func TestDownlinksOfAnotherImplementationAreTakenOnce(t *testing.T) {
 func TestJoinsOfAnotherImplementationAreUnderstood(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for i := range 500 {
-		d := newDevice(random.Uint64(), Sensor{Device: eui(1, i)}, i%2)
+		d := newDevice(random.Uint64(), Sensor{Device: eui(1, 3*(i/2)+i%2+2)})
 		newer := d.activation == otaa11
 		frame, nonce := d.ask()
 		var request lorawan.PHYPayload

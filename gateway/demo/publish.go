@@ -120,6 +120,8 @@ func (p *Publisher) feed(ctx context.Context, client mqtt.Client, flights chan<-
 			f := flight{message, publish(client, message)}
 			p.taken.Add(1)
 			flights <- f // collect reads until the channel is closed
+		default:
+			published-- // there is no way for it
 		}
 	}
 }

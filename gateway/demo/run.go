@@ -155,16 +155,7 @@ func (s *show) startAir(ctx context.Context, radio string) (err error) {
 	if s.air, err = OpenAir(AirOptions{Server: radio, Town: s.town, Say: s.display.line}); err != nil {
 		return err
 	}
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
-	go func() { // landAir waits for it
-		defer close(ended)
-		s.air.Run(running)
-	}()
-	s.landAir = func() {
-		stop()
-		<-ended
-	}
+	s.landAir = startRadio(ctx, s.air)
 	return s.air.Await(ctx)
 }
 

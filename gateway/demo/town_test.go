@@ -52,7 +52,7 @@ func TestCommittedInventoryIsTheDefaultTown(t *testing.T) {
 	if *update {
 		dir = committed
 	}
-	if err := NewTown(TownOptions{}).WriteInventory(dir); err != nil {
+	if err := NewTown(TownOptions{Radio: radioShare}).WriteInventory(dir); err != nil {
 		t.Fatal(err)
 	}
 	for _, service := range []string{"lighting", "water", "waste"} {

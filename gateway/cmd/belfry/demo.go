@@ -15,7 +15,8 @@ import (
 
 // extraCommands are the commands that the edge build leaves out.
 type extraCommands struct {
-	Demo demoCommand `cmd:"" help:"Show it: a broker, NATS, a simulated town and the gateway, with nothing to set up."`
+	Demo     demoCommand     `cmd:"" help:"Show it: a broker, NATS, a simulated town and the gateway, with nothing to set up."`
+	Simulate simulateCommand `cmd:"" help:"Let a simulated town send to a gateway and a broker of yours."`
 }
 
 type demoCommand struct {
