@@ -3,7 +3,6 @@ package demo
 import (
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -176,26 +175,22 @@ func (a *Air) Await(ctx context.Context) error {
 }
 
 // Finish begins nothing new, and waits until every frame on its way is acknowledged to a gateway. What devices had not begun
-// to send by then is never sent.
+// to send by then is never sent. Run must go on meanwhile.
 func (a *Air) Finish(ctx context.Context) error {
 	a.post(a.finish)
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	for {
-		ended := make(chan int, 1)
-		a.post(func() { ended <- a.outstanding() })
-		select {
-		case left := <-ended:
-			if left == 0 {
-				return nil
-			}
-		case <-ctx.Done():
-			return errors.New("the radio does not end")
+		left := make(chan int, 1)
+		a.post(func() { left <- a.outstanding() })
+		count := <-left
+		if count == 0 {
+			return nil
 		}
 		select {
 		case <-retry.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%d frames were never acknowledged to a radio gateway of %s", a.Counts().Unsettled, a.Server)
+			return fmt.Errorf("%d messages were never acknowledged to a radio gateway by %s", count, a.Server)
 		}
 	}
 }
