@@ -102,7 +102,7 @@ func newDevice(seed uint64, sensor Sensor) *device {
 	if d.activation == otaa10 {
 		d.net = d.app
 	}
-	d.rate, d.rssi = 2+uint8(d.random.IntN(4)), -75-d.random.IntN(40)
+	d.rate, d.rssi = uint8(max(2+d.random.IntN(4), 2+d.random.IntN(4))), -75-d.random.IntN(40) // most are near
 	d.coverage = d.random.Perm(gatewayCount)[:1+d.random.IntN(gatewayCount)]
 	return d
 }
