@@ -42,17 +42,14 @@ func writeFolder(dir string, town *Town, a addresses) error {
 	return errors.Join(town.WriteInventory(dir), town.WriteKeys(dir))
 }
 
-// radioAddress is the usual one when it is free, else any.
+// radioAddress is a free UDP port.
 func radioAddress() (string, error) {
-	for _, address := range []string{radioDefault, "127.0.0.1:0"} {
-		socket, err := net.ListenPacket("udp", address)
-		if err != nil {
-			continue
-		}
-		defer socket.Close()
-		return socket.LocalAddr().String(), nil
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("no free UDP port for the radio: %w", err)
 	}
-	return "", errors.New("no free UDP port for the radio on 127.0.0.1")
+	defer socket.Close()
+	return socket.LocalAddr().String(), nil
 }
 
 // statusAddress is the usual one when it is free, else any.
