@@ -10,7 +10,7 @@ const (
 	spread        = 80 * time.Millisecond // between the gateways' copies of a frame
 	maxTries      = 3                     // of a confirmed uplink
 	maxUnsettled  = 6                     // frames of one device that no gateway could deliver
-	joinStagger   = 2 * time.Second
+	joinStagger   = 6 * time.Second // all at once, the answers would collide
 	windowClosing = 300 * time.Millisecond // after the second window opened
 )
 
@@ -138,7 +138,7 @@ func (a *Air) join(d *device) {
 	a.after(time.Until(end)+d.window.delay+time.Second+windowClosing, func() {
 		if d.window.open && d.window.end == end {
 			d.window.open = false
-			a.after(time.Duration(d.random.Int64N(int64(2*time.Second))), func() { a.join(d) })
+			a.after(time.Duration(d.random.Int64N(int64(joinStagger))), func() { a.join(d) })
 		}
 	})
 }
