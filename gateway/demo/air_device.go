@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	spread        = 80 * time.Millisecond // between the gateways' copies of a frame
-	maxTries      = 3                     // of a confirmed uplink
-	maxUnsettled  = 6                     // frames of one device that no gateway could deliver
-	joinStagger   = 6 * time.Second // all at once, the answers would collide
+	spread        = 80 * time.Millisecond  // between the gateways' copies of a frame
+	maxTries      = 3                      // of a confirmed uplink
+	maxUnsettled  = 6                      // frames of one device that no gateway could deliver
+	joinStagger   = 6 * time.Second        // all at once, the answers would collide
 	windowClosing = 300 * time.Millisecond // after the second window opened
 )
 

@@ -49,6 +49,13 @@ func startUDPServer(t *testing.T) *udpServer {
 	return s
 }
 
+// ignore says which datagrams get no acknowledgement; the function is called by the server, and guarded by mu.
+func (s *udpServer) ignore(silent func(gateway uint64, packets []receivedPacket) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent = silent
+}
+
 func (s *udpServer) address() string { return s.socket.LocalAddr().String() }
 
 func (s *udpServer) serve() {
@@ -166,7 +173,7 @@ func (l *listener) frame(text string) *heard {
 func TestGatewaySendsAgainUntilThereIsAnAcknowledgement(t *testing.T) {
 	server := startUDPServer(t)
 	lost := 0
-	server.silent = func(uint64, []receivedPacket) bool { lost++; return lost <= 2 }
+	server.ignore(func(uint64, []receivedPacket) bool { lost++; return lost <= 2 })
 	f, l := runForwarder(t, server.address(), 0)
 	f.hear(l.frame("reading"))
 	eventually(t, "the acknowledgement", func() bool { n, _ := l.counts(); return n == 1 })
