@@ -49,7 +49,7 @@ func OpenAir(options AirOptions) (*Air, error) {
 		options.Say = func(string, ...any) {}
 	}
 	a := &Air{
-		AirOptions: options, devices: options.Town.onAir(), random: rand.New(rand.NewPCG(options.Town.seed, 0xa17)),
+		AirOptions: options, devices: options.Town.onAir(), random: rand.New(rand.NewPCG(options.Town.seed, options.Town.run^0xa17)),
 		wake: make(chan struct{}, 1),
 	}
 	for i := range gatewayCount {

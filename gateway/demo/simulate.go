@@ -30,6 +30,7 @@ const (
 func simulatedTown(seed uint64, sensors int, radio float64) *Town {
 	options := (&RunOptions{Seed: seed, Sensors: sensors}).townOptions()
 	options.Radio = radio
+	options.Run = uint64(time.Now().UnixNano()) // a gateway remembers what it heard in an earlier run
 	return NewTown(options)
 }
 

@@ -12,6 +12,7 @@ const DefaultSpeed = 900
 // TownOptions say how large the town is and what drives it. With all four counts 0 it is the default town.
 type TownOptions struct {
 	Seed     uint64
+	Run      uint64 // another run is the same sensors with other lives, and other identities of their messages; 0: as the seed has it
 	Lights   int
 	Meters   int
 	Bins     int
@@ -24,6 +25,7 @@ type TownOptions struct {
 // Town is a simulated town: the same seed and clock give the same messages. It is not safe for concurrent use.
 type Town struct {
 	seed    uint64
+	run     uint64
 	radio   float64
 	clock   func() time.Time
 	speed   float64
@@ -94,11 +96,14 @@ func NewTown(options TownOptions) *Town {
 		options.Speed = DefaultSpeed
 	}
 	t := &Town{
-		seed: options.Seed, radio: options.Radio, clock: options.Clock, speed: options.Speed, started: options.Clock(),
+		seed: options.Seed, run: options.Run, radio: options.Radio, clock: options.Clock, speed: options.Speed, started: options.Clock(),
 		random: rand.New(rand.NewPCG(options.Seed, 0xbe1f12)),
 	}
 	t.network = newNetwork(t.random)
 	t.settle(options)
+	if t.run != 0 {
+		*t.random = *rand.New(rand.NewPCG(t.seed, t.run))
+	}
 	for i := range t.members {
 		t.members[i].last = t.started
 		t.members[i].raised = map[string]bool{}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +69,23 @@ func TestCommittedInventoryIsTheDefaultTown(t *testing.T) {
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
 			t.Errorf("%s is not the default town (go test ./gateway/demo -run Inventory -update writes it):\n%s", name, diff)
 		}
+	}
+}
+
+func TestAnotherRunHasTheSameSensorsAndOtherMessages(t *testing.T) {
+	run := func(number uint64) *Town {
+		return NewTown(TownOptions{Seed: 7, Run: number, Clock: stepping(20 * time.Millisecond)})
+	}
+	first, second := run(1), run(2)
+	if diff := cmp.Diff(first.Sensors(), second.Sensors()); diff != "" {
+		t.Errorf("other sensors:\n%s", diff)
+	}
+	seen := map[string]bool{}
+	for _, message := range append(first.Batch(1000), second.Batch(1000)...) {
+		if identity := message.Expect.Identity; !strings.HasPrefix(message.Topic, "bins/") && seen[identity] {
+			t.Fatalf("identity %q of %s comes in both", identity, message.Sensor)
+		}
+		seen[message.Expect.Identity] = true
 	}
 }
 

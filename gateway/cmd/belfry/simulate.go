@@ -30,7 +30,7 @@ func (simulateCommand) Help() string {
 plain MQTT. Nothing is sent to anywhere but the addresses that you give; the configuration of --write listens on this machine only.
 
   belfry simulate --write town
-  belfry run -c town/belfry.yaml
+  belfry run -c town
   belfry simulate --semtech 127.0.0.1:1700 --mqtt tcp://127.0.0.1:1883 --for 1m
 
 The keys come from the seed, so anybody can know them: never give them to a real sensor. The same seed goes on with the counters
