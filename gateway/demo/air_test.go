@@ -56,7 +56,7 @@ func runAir(t *testing.T, options AirOptions) (*Air, func()) {
 	return air, stop
 }
 
-func report9(d *device) Message {
+func nine(d *device) Message {
 	return Message{Uplink: &RadioUplink{device: d, port: 26, payload: []byte("nine")}, Sensor: d.sensor.ID}
 }
 
@@ -67,9 +67,8 @@ func TestMessageCountsAsSentOnceAGatewayHasAnAcknowledgement(t *testing.T) {
 	town, ready := factoryTown(t)
 	air, _ := runAir(t, AirOptions{Server: server.address(), Town: town, Calm: true})
 	l := &landings{}
-	air.Send(report9(ready[0]), l.land)
-	eventually(t, "the frame", func() bool { return len(server.arrivals()) > 0 })
-	time.Sleep(50 * time.Millisecond) // an acknowledgement would be here by now
+	air.Send(nine(ready[0]), l.land)
+	eventually(t, "the frame to be sent again", func() bool { return air.Counts().Resent > 0 })
 	if l.count() != 0 {
 		t.Fatal("it counts as sent without an acknowledgement")
 	}
@@ -88,7 +87,7 @@ func TestSeveralGatewaysHearTheSameFrameAtNearlyTheSameTime(t *testing.T) {
 	air, _ := runAir(t, AirOptions{Server: server.address(), Town: town, Calm: true})
 	l := &landings{}
 	for _, d := range ready {
-		air.Send(report9(d), l.land)
+		air.Send(nine(d), l.land)
 	}
 	eventually(t, "all of them", func() bool { return l.count() == len(ready) })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -124,9 +123,9 @@ func TestConfirmedUplinkIsRepeatedTwiceWithItsCounter(t *testing.T) {
 	town, ready := factoryTown(t)
 	air, _ := runAir(t, AirOptions{Server: server.address(), Town: town, Calm: true})
 	d, l := ready[0], &landings{}
+	d.busy.Add(1)
 	air.post(func() {
-		d.busy.Add(1)
-		d.queue = append(d.queue, &errand{message: report9(d), landed: l.land, frame: uplinkFrame{confirmed: true, port: 2, payload: []byte("nine")}})
+		d.queue = append(d.queue, &errand{message: nine(d), landed: l.land, frame: uplinkFrame{confirmed: true, port: 2, payload: []byte("nine")}})
 		air.next(d)
 	})
 	eventually(t, "the device to give up", func() bool { return d.ready() })
@@ -161,11 +160,15 @@ func TestAlarmWaitsForTheFrameBeforeIt(t *testing.T) {
 	town, ready := factoryTown(t)
 	air, _ := runAir(t, AirOptions{Server: server.address(), Town: town, Calm: true})
 	d, l := ready[0], &landings{}
-	plain, alarm := report9(d), report9(d)
+	plain, alarm := nine(d), nine(d)
 	alarm.Expect.Alarms = []Edge{{"lamp_failure", true}}
 	air.Send(plain, l.land)
 	air.Send(alarm, l.land)
-	time.Sleep(4 * time.Second) // the device has closed its windows by then, and would go on
+	eventually(t, "the device to have closed its windows", func() bool {
+		idle := make(chan bool, 1)
+		air.post(func() { idle <- len(d.unsettled) == 1 && d.current == nil })
+		return <-idle
+	})
 	counters := map[string]bool{}
 	for _, a := range server.arrivals() {
 		if a.packet.Data[0] != typeJoinRequest {
@@ -186,7 +189,7 @@ func TestUnacknowledgedFramesAreAnErrorAtTheEnd(t *testing.T) {
 	server.ignore(func(uint64, []receivedPacket) bool { return true })
 	town, ready := factoryTown(t)
 	air, _ := runAir(t, AirOptions{Server: server.address(), Town: town, Calm: true})
-	air.Send(report9(ready[0]), func(Message) { t.Error("it counts as sent") })
+	air.Send(nine(ready[0]), func(Message) { t.Error("it counts as sent") })
 	eventually(t, "the frame", func() bool { return len(server.arrivals()) > 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -202,7 +205,7 @@ func TestSecondRunGoesOnWithNoncesAndCounters(t *testing.T) {
 		town, ready := factoryTown(t)
 		air, stop := runAir(t, AirOptions{Server: server.address(), Town: town, Calm: true, Memory: memory})
 		l := &landings{}
-		air.Send(report9(ready[0]), l.land)
+		air.Send(nine(ready[0]), l.land)
 		eventually(t, "the message", func() bool { return l.count() == 1 })
 		stop()
 		return town.onAir()[0].nonce, ready[0].session.counter

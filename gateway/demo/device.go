@@ -212,7 +212,7 @@ func (d *device) obey(commands []byte, end time.Time) (int, error) {
 	case commandRekey:
 		d.session.rekeyed = true
 	case commandDeviceTime:
-		told := gpsEpoch.Add(time.Duration(binary.LittleEndian.Uint32(commands[1:]))*time.Second - leapSeconds)
+		told := gpsEpoch.Add(time.Duration(binary.LittleEndian.Uint32(commands[1:]))*time.Second - leap)
 		if told.Sub(end).Abs() > 5*time.Second {
 			return 0, fmt.Errorf("%w: it says that it is %s, it is %s", errDownlink, told.UTC(), end.UTC())
 		}
@@ -223,4 +223,4 @@ func (d *device) obey(commands []byte, end time.Time) (int, error) {
 // gpsEpoch is where the time that the network tells begins; it knows no leap seconds.
 var gpsEpoch = time.Date(1980, 1, 6, 0, 0, 0, 0, time.UTC)
 
-const leapSeconds = 18 * time.Second // since 2017
+const leap = 18 * time.Second // since 2017
