@@ -85,15 +85,16 @@ func TestNothingIsReadWhileTheNetworkIsFull(t *testing.T) {
 	feed.open = true
 	feed.mu.Unlock()
 	gatewaytest.WaitFor(t, 20*time.Second, "all that TCP had taken", func() bool { return read() >= uint64(sent) })
+	cancel()
+	run.connections.Wait() // its goroutines use the feed
 	feed.mu.Lock()
-	defer feed.mu.Unlock()
-	for i, reception := range feed.taken {
+	taken := feed.taken
+	feed.mu.Unlock()
+	for i, reception := range taken {
 		if got := int(reception.PHY[6]) + int(reception.PHY[7])<<8; got != i {
 			t.Fatalf("frame %d came at place %d", got, i)
 		}
 	}
-	cancel()
-	run.connections.Wait()
 }
 
 func stationSource(t *testing.T, network *lorawan.Network, set func(*BasicStationOptions)) *basicStation {
