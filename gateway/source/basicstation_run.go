@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"log"
 	"log/slog"
 	"net"
@@ -23,8 +22,6 @@ const (
 	stationGoodbye       = 200 * time.Millisecond // that the end of a run leaves connections
 )
 
-var errNoRadioNetwork = errors.New("there is no radio network that could read frames")
-
 // stationRun is one Run of a basicStation.
 type stationRun struct {
 	*basicStation
@@ -42,7 +39,7 @@ type stationRun struct {
 // Run implements gateway.Source. The feed goes on until no connection can bring more, so that what was taken is held.
 func (s *basicStation) Run(parent context.Context, emit gateway.Emit, ready func(error)) error {
 	if s.env.Network == nil {
-		return errNoRadioNetwork
+		return errNoNetwork
 	}
 	config, err := station.NewRouterConfig(s.env.Network.Region())
 	if err != nil {
