@@ -1,6 +1,7 @@
 package lorawan
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +30,11 @@ const (
 	maxBudgets = 4096 // radio gateways and sub-bands
 )
 
-// budgets keeps what each radio gateway may still send in each sub-band.
+// budgets keeps what each radio gateway may still send in each sub-band, and when it sends: one frame at a time.
 type budgets struct {
 	mu   sync.Mutex
 	left map[budgetKey]*budget // guarded by mu
+	busy map[string][]span     // by radio gateway, in no order, guarded by mu
 }
 
 type budgetKey struct {
@@ -45,26 +47,91 @@ type budget struct {
 	updated time.Time
 }
 
-// allow returns the windows in which a radio gateway may still send a frame of size bytes, and takes the time on air of the
-// first of them from its budget.
-func (b *budgets) allow(region *Region, gateway string, windows []Window, size int, now time.Time) (allowed []Window) {
-	if region.name != string(band.EU868) {
-		return windows
-	}
+// span is when a radio gateway sends.
+type span struct{ from, to time.Time }
+
+// attempt is a way to send an answer.
+type attempt struct {
+	heard   heard
+	windows []Window // the first is meant, those behind are for the radio gateway to fall back on
+	busy    bool     // the radio gateway sends something else then
+}
+
+// slack is how far off the times at which a frame was heard may be between gateway and box.
+const slack = 20 * time.Millisecond
+
+// attempts lists the ways to answer in the order in which to try them: first windows before second ones, since these are slow
+// and hold the sender up, and in each the gateways in the order given; but those that are busy then come last. Ways for which
+// there is no budget are left out.
+func (b *budgets) attempts(region *Region, best []heard, windows func(*Reception) []Window, size int, now time.Time) []attempt {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, w := range windows {
-		onAir := timeOnAir(w.DataRate, size)
-		account := b.accountLocked(gateway, w.Frequency, now)
-		if account == nil || account.left < onAir {
-			continue
+	var free, busy []attempt
+	for second := range 2 {
+		for i := range best {
+			if best[i].Transmit == nil {
+				continue
+			}
+			all := windows(&best[i].Reception)
+			if second >= len(all) {
+				continue
+			}
+			a := attempt{heard: best[i]}
+			for _, w := range all[second:] {
+				if b.affordsLocked(region, best[i].Gateway, w, size, now) {
+					a.windows = append(a.windows, w)
+				}
+			}
+			if len(a.windows) == 0 {
+				continue
+			}
+			if a.busy = b.busyLocked(&a, size, now); a.busy {
+				busy = append(busy, a)
+			} else {
+				free = append(free, a)
+			}
 		}
-		if len(allowed) == 0 {
-			account.left -= onAir
-		}
-		allowed = append(allowed, w)
 	}
-	return allowed
+	return append(free, busy...)
+}
+
+// affordsLocked says whether a radio gateway has time on air left for a frame.
+func (b *budgets) affordsLocked(region *Region, gateway string, w Window, size int, now time.Time) bool {
+	if region.name != string(band.EU868) {
+		return true
+	}
+	account := b.accountLocked(gateway, w.Frequency, now)
+	return account != nil && account.left >= timeOnAir(w.DataRate, size)
+}
+
+// span is when an attempt is on air.
+func (a *attempt) span(size int) span {
+	from := a.heard.Received.Add(a.windows[0].Delay)
+	return span{from.Add(-slack), from.Add(timeOnAir(a.windows[0].DataRate, size) + slack)}
+}
+
+func (b *budgets) busyLocked(a *attempt, size int, now time.Time) bool {
+	spans := slices.DeleteFunc(b.busy[a.heard.Gateway], func(s span) bool { return s.to.Before(now) })
+	if len(spans) == 0 {
+		delete(b.busy, a.heard.Gateway)
+		return false
+	}
+	b.busy[a.heard.Gateway] = spans
+	wanted := a.span(size)
+	return slices.ContainsFunc(spans, func(s span) bool { return s.from.Before(wanted.to) && wanted.from.Before(s.to) })
+}
+
+// spend notes that an attempt is made.
+func (b *budgets) spend(a *attempt, size int, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if account := b.accountLocked(a.heard.Gateway, a.windows[0].Frequency, now); account != nil {
+		account.left -= timeOnAir(a.windows[0].DataRate, size)
+	}
+	if b.busy == nil || len(b.busy) >= maxBudgets {
+		b.busy = map[string][]span{}
+	}
+	b.busy[a.heard.Gateway] = append(b.busy[a.heard.Gateway], a.span(size))
 }
 
 // accountLocked returns the budget for a frequency, nil where nothing may be sent.

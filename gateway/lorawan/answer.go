@@ -2,7 +2,6 @@ package lorawan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -47,10 +46,8 @@ func (f *Feed) send(ctx context.Context) {
 	}
 }
 
-// errNobody says that no radio gateway can send.
-var errNobody = errors.New("no radio gateway can send")
-
-// send gives the answer to the radio gateway that heard the device best, or the next that takes it. It returns what to count.
+// send gives the answer to the radio gateway that heard the device best and is free, or the next that takes it. It returns
+// what to count.
 func (a *answer) send() string {
 	region := a.feed.network.region
 	phy, err := a.build()
@@ -58,22 +55,16 @@ func (a *answer) send() string {
 		a.feed.network.Log.Error("an answer cannot be built", "device", a.device.DevEUI, "err", err)
 		return countAnswerFailed
 	}
-	err = errNobody
-	spent := false
-	for _, h := range a.group.best() {
-		if h.Transmit == nil {
-			continue
-		}
-		windows := a.windows(&h.Reception)
-		if windows = a.feed.network.budgets.allow(region, h.Gateway, windows, len(phy), time.Now()); len(windows) == 0 {
-			spent = true
-			continue
-		}
-		if err = h.Transmit(Downlink{DevEUI: a.device.DevEUI, PHY: phy, Windows: windows}); err == nil {
+	best := a.group.best()
+	now := time.Now()
+	attempts := a.feed.network.budgets.attempts(region, best, a.windows, len(phy), now)
+	for i := range attempts {
+		if attempts[i].heard.Transmit(Downlink{DevEUI: a.device.DevEUI, PHY: phy, Windows: attempts[i].windows}) == nil {
+			a.feed.network.budgets.spend(&attempts[i], len(phy), now)
 			return countAnswers
 		}
 	}
-	if spent && errors.Is(err, errNobody) {
+	if len(attempts) == 0 && canSend(best) {
 		return countAnswerAirtime
 	}
 	return countAnswerFailed

@@ -1,6 +1,8 @@
 package lorawan
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -155,18 +157,32 @@ func TestNothingIsSentThatTheSourceDoesNotAllow(t *testing.T) { // N8
 	}
 }
 
-func TestTimeOnAirIsLimitedAsTheBandSays(t *testing.T) {
-	region := start(t, newGround(), nil).network.Region()
-	slow := []Window{
+// slowWindows are those of a device far away.
+func slowWindows(*Reception) []Window {
+	return []Window{
 		{time.Second, 868_100_000, DataRate{SpreadingFactor: 12, Bandwidth: 125}, 14},
 		{2 * time.Second, 869_525_000, DataRate{SpreadingFactor: 12, Bandwidth: 125}, 27},
 	}
+}
+
+func senders(received time.Time, gateways ...string) []heard {
+	var all []heard
+	for _, name := range gateways {
+		all = append(all, heard{Reception: Reception{Gateway: name, Received: received, Transmit: func(Downlink) error { return nil }}})
+	}
+	return all
+}
+
+func TestTimeOnAirIsLimitedAsTheBandSays(t *testing.T) {
+	region := start(t, newGround(), nil).network.Region()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var b budgets
 	onAir := map[uint32]time.Duration{}
-	for range 1000 {
-		if allowed := b.allow(region, "a", slow, 33, now); len(allowed) > 0 {
-			onAir[allowed[0].Frequency] += timeOnAir(allowed[0].DataRate, 33)
+	for i := range 1000 {
+		attempts := b.attempts(region, senders(now.Add(time.Duration(i)*time.Hour), "a"), slowWindows, 33, now) // never busy
+		if len(attempts) > 0 {
+			b.spend(&attempts[0], 33, now)
+			onAir[attempts[0].windows[0].Frequency] += timeOnAir(attempts[0].windows[0].DataRate, 33)
 		}
 	}
 	if first := onAir[868_100_000]; first < 33*time.Second || first > 36*time.Second {
@@ -175,11 +191,36 @@ func TestTimeOnAirIsLimitedAsTheBandSays(t *testing.T) {
 	if second := onAir[869_525_000]; second < 350*time.Second || second > 360*time.Second {
 		t.Errorf("the second window is on air for %s in an hour, want up to 360 s", second)
 	}
-	if len(b.allow(region, "a", slow, 33, now)) != 0 || len(b.allow(region, "b", slow, 33, now)) != 2 {
+	if len(b.attempts(region, senders(now, "a"), slowWindows, 33, now)) != 0 || len(b.attempts(region, senders(now, "b"), slowWindows, 33, now)) != 2 {
 		t.Error("the budget is not each gateway's own")
 	}
-	if len(b.allow(region, "a", slow, 33, now.Add(10*time.Minute))) != 2 {
+	later := now.Add(10 * time.Minute)
+	if attempts := b.attempts(region, senders(later, "a"), slowWindows, 33, later); len(attempts) != 2 || len(attempts[0].windows) != 2 {
 		t.Error("the budget does not come back")
+	}
+}
+
+func TestAnswersAtOneTimeAreSpreadOverTheGateways(t *testing.T) {
+	region := start(t, newGround(), nil).network.Region()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var b budgets
+	var got []string
+	for range 5 {
+		attempts := b.attempts(region, senders(now, "near", "far"), slowWindows, 33, now)
+		b.spend(&attempts[0], 33, now)
+		got = append(got, fmt.Sprintf("%s %s", attempts[0].heard.Gateway, attempts[0].windows[0].Delay))
+	}
+	// At SF12 both windows overlap: whoever sends in the first is not free in the second.
+	want := []string{"near 1s", "far 1s", "near 1s", "near 1s", "near 1s"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	soon := now.Add(10 * time.Second)
+	if attempts := b.attempts(region, senders(soon, "near", "far"), slowWindows, 33, soon); attempts[0].heard.Gateway != "near" || attempts[0].busy {
+		t.Error("a gateway is busy for ever")
+	}
+	if len(b.busy) > 2 {
+		t.Errorf("%d gateways are remembered", len(b.busy))
 	}
 }
 

@@ -70,6 +70,9 @@ func (f *Feed) resolveJoin(g *group) (all []*resolved, refused string) {
 	}
 	j := &join{feed: f, device: d, request: request, address: n.newAddress()}
 	if j.usedBefore(n.state.State) {
+		if d.joinedWith(uint16(request.DevNonce), n.state.State) {
+			return nil, countRepeated // a copy, from a gateway that was cut off
+		}
 		return refuse("its DevNonce was used before: a repeat, or the device forgot what it used", countJoinNonce)
 	}
 	j.answer = &answer{feed: f, device: d, group: g, join: j}
@@ -78,6 +81,19 @@ func (f *Feed) resolveJoin(g *group) (all []*resolved, refused string) {
 		Facts: map[string]string{"joined": earliest(g).UTC().Format(time.RFC3339), "dev_addr": devAddr(j.address).String()},
 	}}
 	return []*resolved{r}, ""
+}
+
+// copyTime is how long after a join the same request may still come from another gateway. Later it is a device that forgot
+// which nonces it used.
+const copyTime = time.Hour
+
+// joinedWith says whether the device joined with a nonce a short time ago.
+func (d *device) joinedWith(nonce uint16, state func(key string) []byte) bool {
+	if time.Since(time.Unix(0, d.joined.Load())) > copyTime {
+		return false
+	}
+	r := d.record(state)
+	return r.pending != nil && r.pending.devNonce == nonce || r.active != nil && r.active.joined && r.active.devNonce == nonce
 }
 
 // newAddress draws a DevAddr of the network's NetID that nobody here uses.
@@ -155,6 +171,7 @@ func (j *join) committed() {
 			j.feed.network.leave(j.replaced.devAddr, j.device)
 		}
 		j.feed.network.settle(j.accepted.devAddr, j.device)
+		j.device.joined.Store(time.Now().UnixNano())
 		j.feed.Count(countJoins)
 	}
 }

@@ -197,6 +197,10 @@ func TestJoinRequestThatIsRepeatedIsRefused(t *testing.T) { // F15
 		r.wait("a join-accept", func() bool { return len(r.Sent()) == 1 })
 		u.accept(t, r.Sent()[0].PHY)
 		r.hear(u.send(3, "joined"))
+		r.hear(recorded)
+		if r.Counted(countRepeated) != 1 || len(r.network.Strangers()) != 0 {
+			t.Errorf("a late copy: counts %v, strangers %+v", r.counts, r.network.Strangers())
+		}
 		r.end()
 		r = start(t, g, nil, d)
 		r.hear(recorded)

@@ -70,6 +70,7 @@ type device struct {
 	address  uint32 // ABP
 	mac      lorawan.MACVersion
 	answered atomic.Int64 // when it last had an answer to a frame that it repeated, UnixNano
+	joined   atomic.Int64 // when it last joined, since the start, UnixNano
 	troubles troubles
 
 	mu   sync.Mutex
