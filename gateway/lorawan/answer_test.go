@@ -1,6 +1,7 @@
 package lorawan
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -235,5 +236,26 @@ func TestAnswersThatTheBandForbidsAreNotSent(t *testing.T) {
 	r.wait("the answer to be given up", func() bool { return r.Counted(countAnswerAirtime) == 1 })
 	if len(r.Sent()) != 0 {
 		t.Error("it was sent all the same")
+	}
+}
+
+func TestSourceThatMaySendAnswersWhatAnotherHeardFirst(t *testing.T) {
+	joining, otaaDevice := otaa(1, false)
+	talking, abpDevice := abp(2, 0x01020304)
+	talking.confirmed = true
+	r := start(t, newGround(), func(o *Options) { o.Collect = 50 * time.Millisecond }, otaaDevice, abpDevice)
+	deaf := r.network.NewFeed(FeedOptions{Source: "listens", Emit: r.emit, Count: r.count})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { _ = deaf.Run(ctx); close(ended) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	for i, phy := range [][]byte{joining.request(), talking.send(3, "x")} {
+		first := r.heardBy(1, phy)
+		first.Transmit = nil
+		deaf.Receive([]Reception{first}, func(error) {})
+		if err := r.receive(r.heardBy(2, phy)); err != nil {
+			t.Fatal(err)
+		}
+		r.wait("an answer", func() bool { return len(r.Sent()) == i+1 })
 	}
 }

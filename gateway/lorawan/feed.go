@@ -14,7 +14,7 @@ import (
 type FeedOptions struct {
 	Source   string            // its name
 	Emit     gateway.Emit      // of the source's Run
-	Downlink bool              // joins and what devices ask for are answered
+	Downlink bool              // joins and what devices ask for are answered by what this source heard
 	Count    func(what string) // hears each of Counts; may be called from several goroutines
 }
 
@@ -78,6 +78,9 @@ func (f *Feed) take(h heard) {
 		f.Count(why)
 		h.delivery.settle(nil)
 		return
+	}
+	if !f.Downlink {
+		h.Transmit = nil
 	}
 	f.collect(h)
 }

@@ -65,7 +65,7 @@ func (f *Feed) resolveJoin(g *group) (all []*resolved, refused string) {
 	if ok, err := phy.ValidateUplinkJoinMIC(d.joinKey()); err != nil || !ok {
 		return refuse("signed with another key than the key file has", countJoinUnsigned)
 	}
-	if !f.Downlink || !canSend(best) {
+	if !canSend(best) {
 		return refuse("nothing may be sent to it (downlink: true lets devices join)", countJoinDownlink)
 	}
 	j := &join{feed: f, device: d, request: request, address: n.newAddress()}

@@ -20,7 +20,7 @@ type Reception struct {
 	Time     time.Time // when the frame was heard, by the radio gateway's GPS or network time; zero when it gave none
 
 	// Transmit sends an answer through this radio gateway; nil when it cannot send. It must not block for long, and is
-	// called by the feed's own goroutine while that runs.
+	// called by a feed's goroutine: that of its own source or of another, and perhaps when the Run of its source is over.
 	Transmit func(d Downlink) error
 }
 

@@ -182,7 +182,7 @@ func (f *Feed) resolveData(g *group) (all []*resolved, refused string) {
 	}
 	c := &claim{
 		feed: f, device: m.device, session: m.session, counter: m.counter, hash: saying(frame.port, payload),
-		wishes: frame.wishes(m.device.mac, commands), answering: f.Downlink && canSend(best),
+		wishes: frame.wishes(m.device.mac, commands), answering: canSend(best),
 	}
 	if refused := c.foresee(); refused != "" {
 		if refused == countReplayed {
@@ -235,6 +235,7 @@ func link(best []heard, g *group) *event.Link {
 	}
 }
 
+// canSend says whether an answer can go out through one of the gateways, whichever source heard the frame first.
 func canSend(best []heard) bool {
 	for i := range best {
 		if best[i].Transmit != nil {
