@@ -80,15 +80,15 @@ func (a *answer) build() ([]byte, error) {
 // windows are when the device listens, by how one of the radio gateways heard it.
 func (a *answer) windows(r *Reception) []Window {
 	region := a.feed.network.region
-	first := region.rx1Delay
-	if a.join != nil {
-		first = region.joinDelay()
+	first, second := region.rx1Delay, region.rx2DataRate
+	if a.join != nil { // until its answer tells the device otherwise
+		first, second = region.joinDelay(), region.joinDataRate()
 	}
 	var windows []Window
 	if frequency, rate, err := region.rx1(r); err == nil {
 		windows = append(windows, Window{Delay: first, Frequency: frequency, DataRate: rate, Power: region.power(frequency)})
 	}
-	if rate, err := region.DataRate(region.rx2DataRate); err == nil {
+	if rate, err := region.DataRate(second); err == nil {
 		windows = append(windows, Window{
 			Delay: first + time.Second, Frequency: region.rx2Frequency, DataRate: rate, Power: region.power(region.rx2Frequency),
 		})

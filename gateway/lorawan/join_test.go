@@ -316,3 +316,12 @@ func TestBoxWithoutMemoryGoesOnAboveWhatItGaveOut(t *testing.T) {
 		t.Errorf("in 2099: got %d", first)
 	}
 }
+
+func TestJoinAcceptUsesTheSecondWindowThatDevicesBeginWith(t *testing.T) {
+	u, d := otaa(1, false)
+	r := start(t, newGround(), func(o *Options) { o.RX2DataRate, o.RX2Frequency = 3, 869_600_000 }, d)
+	r.hear(u.request())
+	if w := r.sentFrame(1).Windows[1]; w.Frequency != 869_600_000 || w.DataRate.SpreadingFactor != 12 {
+		t.Errorf("got %+v", w)
+	}
+}

@@ -174,6 +174,9 @@ func (r *Region) power(frequency uint32) int { return r.band.GetDownlinkTXPower(
 
 func (r *Region) joinDelay() time.Duration { return r.band.GetDefaults().JoinAcceptDelay1 }
 
+// joinDataRate is that of the second receive window as long as a device was told of no other.
+func (r *Region) joinDataRate() int { return r.band.GetDefaults().RX2DataRate }
+
 // channelList is what a join-accept tells of the channels beside the region's own; nil for nothing.
 func (r *Region) channelList(modern bool) *lorawan.CFList {
 	if modern {
