@@ -7,6 +7,8 @@ import (
 
 	"github.com/brocaar/lorawan"
 	"github.com/brocaar/lorawan/gps"
+
+	"belfry/gateway"
 )
 
 // answer is what may be sent to a device after its uplink is on disk. wanted, down and reply are set by the transaction.
@@ -41,9 +43,20 @@ func (f *Feed) send(ctx context.Context) {
 		f.tosend = nil
 		f.mu.Unlock()
 		for _, a := range answers {
-			f.Count(a.send())
+			f.Count(a.trySend())
 		}
 	}
+}
+
+// trySend is send, of which a panic costs no other answer.
+func (a *answer) trySend() (counted string) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			a.feed.network.Log.Error("an answer cannot be sent", "device", a.device.DevEUI, "err", gateway.NewFault(cause))
+			counted = countAnswerFailed
+		}
+	}()
+	return a.send()
 }
 
 // send gives the answer to the radio gateway that heard the device best and is free, or the next that takes it. It returns

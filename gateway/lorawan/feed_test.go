@@ -285,3 +285,15 @@ func BenchmarkFrames(b *testing.B) {
 		})
 	}
 }
+
+func TestFrameOverWhichTheProgramStumblesStopsNoOther(t *testing.T) {
+	bad, badDevice := abp(1, 0x01020304)
+	good, goodDevice := abp(2, 0x01020305)
+	badDevice.AppSKey = nil
+	r := start(t, newGround(), nil, badDevice, goodDevice)
+	r.hear(bad.send(3, "x"), good.send(3, "y"))
+	all := r.Uplinks()
+	if len(all) != 2 || all[0].Fault == nil || all[1].Fault != nil {
+		t.Errorf("got %+v", all)
+	}
+}

@@ -101,6 +101,13 @@ func (n *Network) uninteresting(r *Reception) string {
 
 // resolve finds out what a frame is. Refused says why it is nothing, in a word that is counted.
 func (f *Feed) resolve(g *group) (all []*resolved, refused string) {
+	defer func() { // a frame over which this program stumbles must not keep the source from all others
+		if cause := recover(); cause != nil {
+			all, refused = []*resolved{{group: g, uplink: gateway.Uplink{
+				Raw: []byte(g.phy), Received: earliest(g), Fault: gateway.NewFault(cause),
+			}}}, ""
+		}
+	}()
 	if messageType(g.heard[0].PHY) == lorawan.JoinRequest {
 		return f.resolveJoin(g)
 	}
