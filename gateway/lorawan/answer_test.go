@@ -259,3 +259,15 @@ func TestSourceThatMaySendAnswersWhatAnotherHeardFirst(t *testing.T) {
 		r.wait("an answer", func() bool { return len(r.Sent()) == i+1 })
 	}
 }
+
+func TestRepeatedFrameIsAnsweredAlsoWhenTheClockWasSetBack(t *testing.T) {
+	u, d := abp(1, 0x01020304)
+	r := start(t, newGround(), nil, d)
+	u.confirmed = true
+	frame := u.send(3, "x")
+	r.hear(frame)
+	r.sentFrame(1)
+	r.network.devices[d.DevEUI].answered.Store(time.Now().Add(time.Hour).UnixNano())
+	r.hear(frame)
+	r.sentFrame(2)
+}

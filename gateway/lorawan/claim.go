@@ -35,7 +35,7 @@ func (c *claim) foresee() string {
 	case taken, gone:
 		same, known := up.same(c.counter, c.hash)
 		switch {
-		case same && c.again(up) && time.Since(time.Unix(0, c.device.answered.Load())) > repeatPause:
+		case same && c.again(up) && c.paused():
 			return ""
 		case same:
 			return countRepeated
@@ -47,6 +47,11 @@ func (c *claim) foresee() string {
 		return countReplayed
 	}
 	return ""
+}
+
+// paused says whether the device may have an answer to a repeated frame again. The clock may have been set back since the last.
+func (c *claim) paused() bool {
+	return time.Since(time.Unix(0, c.device.answered.Load())).Abs() > repeatPause
 }
 
 // again says whether the frame is the newest one, repeated because nobody answered.
