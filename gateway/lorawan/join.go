@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/brocaar/lorawan"
@@ -96,20 +97,25 @@ func (d *device) joinedWith(nonce uint16, state func(key string) []byte) bool {
 	return r.pending != nil && r.pending.devNonce == nonce || r.active != nil && r.active.joined && r.active.devNonce == nonce
 }
 
-// newAddress draws a DevAddr of the network's NetID that nobody here uses.
+// newAddress draws a DevAddr of the network's NetID that nobody here uses, or few do when all are taken: not all devices on
+// an address can be tried on each frame.
 func (n *Network) newAddress() uint32 {
 	var id lorawan.NetID
 	id[0], id[1], id[2] = byte(n.NetID>>16), byte(n.NetID>>8), byte(n.NetID)
-	for tries := 0; ; tries++ {
+	var best uint32
+	for tries, fewest := 0, math.MaxInt; tries < maxDraws && fewest > 0; tries++ {
 		var address lorawan.DevAddr
 		_, _ = rand.Read(address[:]) // never fails
 		address.SetAddrPrefix(id)
 		drawn := binary.BigEndian.Uint32(address[:])
-		if len(n.at(drawn)) == 0 || tries > 100 {
-			return drawn
+		if users := len(n.at(drawn)); users < fewest {
+			best, fewest = drawn, users
 		}
 	}
+	return best
 }
+
+const maxDraws = 1000 // of an address; some NetIDs have 128 of them
 
 // usedBefore says whether the request's DevNonce was used. LoRaWAN 1.1 counts them up; before, they may be drawn at random.
 func (j *join) usedBefore(state func(key string) []byte) bool {

@@ -325,3 +325,21 @@ func TestJoinAcceptUsesTheSecondWindowThatDevicesBeginWith(t *testing.T) {
 		t.Errorf("got %+v", w)
 	}
 }
+
+func TestAddressesOfASmallNetworkAreSharedByFew(t *testing.T) {
+	options := Defaults()
+	options.NetID = 0xe00001 // type 7: 128 addresses
+	n, err := New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := 0
+	for range 128 * 8 {
+		address := n.newAddress()
+		n.settle(address, &device{})
+		most = max(most, len(n.at(address)))
+	}
+	if most > 10 {
+		t.Errorf("%d devices on one address, %d on each would do", most, 8)
+	}
+}
