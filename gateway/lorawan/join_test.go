@@ -343,3 +343,21 @@ func TestAddressesOfASmallNetworkAreSharedByFew(t *testing.T) {
 		t.Errorf("%d devices on one address, %d on each would do", most, 8)
 	}
 }
+
+func TestJoinAcceptLeavesFixedChannelsAsTheDeviceHasThem(t *testing.T) {
+	u, d := otaa(1, false)
+	r := start(t, newGround(), func(o *Options) { o.Region, o.Channels = "US915", nil }, d)
+	heard := r.heardBy(1, u.request())
+	heard.Frequency, heard.DataRate = 903_900_000, DataRate{SpreadingFactor: 10, Bandwidth: 125}
+	if err := r.receive(heard); err != nil {
+		t.Fatal(err)
+	}
+	sent := r.sentFrame(1)
+	want := []Window{
+		{5 * time.Second, 923_300_000, DataRate{SpreadingFactor: 10, Bandwidth: 500}, 20},
+		{6 * time.Second, 923_300_000, DataRate{SpreadingFactor: 12, Bandwidth: 500}, 20},
+	}
+	if answer := u.accept(t, sent.PHY); answer.CFList != nil || !slices.Equal(sent.Windows, want) {
+		t.Errorf("got channels %+v, windows %+v, want %+v", answer.CFList, sent.Windows, want)
+	}
+}

@@ -177,8 +177,12 @@ func (r *Region) joinDelay() time.Duration { return r.band.GetDefaults().JoinAcc
 // joinDataRate is that of the second receive window as long as a device was told of no other.
 func (r *Region) joinDataRate() int { return r.band.GetDefaults().RX2DataRate }
 
-// channelList is what a join-accept tells of the channels beside the region's own; nil for nothing.
+// channelList is what a join-accept tells of the channels beside the region's own; nil for nothing. A mask of all channels, as
+// the library has it for fixed ones, would undo what a device was set to: most gateways hear a few of them only.
 func (r *Region) channelList(modern bool) *lorawan.CFList {
+	if len(r.extra) == 0 {
+		return nil
+	}
 	if modern {
 		return r.band.GetCFList(band.LoRaWAN_1_1_0)
 	}
