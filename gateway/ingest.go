@@ -33,6 +33,27 @@ func (i *intake) snapshot() Intake {
 	}
 }
 
+// held counts uplinks by what became of them; duplicates are those that the store knew by their marks. An empty one is a group
+// all the same: the store's ledger counts it too.
+func (i *intake) held(all []*Prepared, duplicates uint64) {
+	quarantined, empty := uint64(0), uint64(0)
+	for _, p := range all {
+		switch {
+		case p.Empty():
+			empty++
+		case p.discarded:
+			duplicates++
+		case p.Rejected() != nil:
+			quarantined++
+		}
+	}
+	i.duplicates.Add(duplicates)
+	i.empty.Add(empty)
+	i.quarantine.Add(quarantined)
+	rest := uint64(len(all)) - empty - quarantined
+	i.stored.Add(rest - min(duplicates, rest))
+}
+
 // errOvertakes keeps what comes after a failure from being held before it: the source delivers both again, in order.
 var errOvertakes = errors.New("an earlier message could not be held")
 
@@ -44,17 +65,14 @@ func (g *Gateway) emit(source string) Emit {
 	return func(ctx context.Context, uplinks []Uplink, done func(error)) error {
 		began := time.Now()
 		groups := make([]buffer.Group, 0, len(uplinks)) // one for each
-		quarantined, empty := uint64(0), uint64(0)
+		all := make([]*Prepared, 0, len(uplinks))       // the same
 		counts.decoding.Store(&began)
 		for i := range uplinks {
 			prepared := g.prepare(source, &uplinks[i])
-			switch {
-			case prepared.Rejected() != nil:
-				quarantined++
+			if prepared.Rejected() != nil {
 				g.reportRejected(source, prepared)
-			case prepared.Empty():
-				empty++ // a group all the same: the store's ledger counts it
 			}
+			all = append(all, prepared)
 			mark, once := prepared.mark()
 			groups = append(groups, buffer.Group{Mark: mark, Once: once, Hurry: uplinks[i].Hurry, Build: func(tx *buffer.Tx) error {
 				if failed {
@@ -71,11 +89,7 @@ func (g *Gateway) emit(source string) Emit {
 				failed = true
 				counts.failed.Add(n)
 			} else {
-				duplicates := uint64(outcome.Duplicates)
-				counts.duplicates.Add(duplicates)
-				counts.empty.Add(empty)
-				counts.quarantine.Add(quarantined)
-				counts.stored.Add(n - empty - quarantined - min(duplicates, n-empty-quarantined))
+				counts.held(all, uint64(outcome.Duplicates))
 				g.observeHeld(time.Since(began))
 			}
 			done(err)

@@ -82,3 +82,17 @@ func TestNothingOvertakesWhatCouldNotBeHeld(t *testing.T) {
 		t.Errorf("the next run of the source got %v, want it to begin anew", err)
 	}
 }
+
+func TestUplinkThatItsClaimDiscardsIsNotCountedAsStored(t *testing.T) {
+	g := newBufferedGateway(t, leakMeter, twoSources)
+	discard := func(Transaction) Claimed { return Claimed{Discard: "copy"} }
+	unreadable := Uplink{Device: "meter-1", Raw: []byte{1}, Received: received, Fault: errors.New("unreadable"), Claim: discard}
+	good := Uplink{Device: "meter-1", Payload: []byte{1}, Received: received, Claim: discard}
+	if err := sendUp(t, g.emit("a"), good, unreadable); err != nil {
+		t.Fatal(err)
+	}
+	got := g.intakes["a"].snapshot()
+	if want := (Intake{Received: 2, Duplicates: 2}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

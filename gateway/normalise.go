@@ -56,6 +56,7 @@ type Prepared struct {
 	sensor     *Sensor
 	identity   string
 	claimed    []string // flags that its Claim gave, set by Build
+	discarded  bool     // by its Claim, set by Build
 	samples    []sample
 	levels     []event.AlarmLevel
 	rejected   *event.Quarantined
@@ -170,7 +171,7 @@ type Transaction interface {
 // Build appends the uplink's events, or its quarantined message, and the change of its sensor's state. An uplink that
 // Belfry itself stumbles over goes to quarantine, so that it cannot come back for ever.
 func (p *Prepared) Build(tx Transaction) error {
-	if p.uplink.Claim != nil && !p.claim(tx) {
+	if p.discarded = p.uplink.Claim != nil && !p.claim(tx); p.discarded {
 		return nil
 	}
 	d := &draft{state: tx}
