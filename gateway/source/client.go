@@ -44,7 +44,6 @@ func (s *session) connect(ctx context.Context) error {
 		}
 		return s.explainRefusal(token.ReturnCode(), username, err)
 	}
-	s.connected = time.Now()
 	return nil
 }
 
@@ -57,6 +56,7 @@ func (s *session) open(ctx context.Context, secure *tls.Config) (net.Conn, error
 		s.undialed = err
 		return nil, err
 	}
+	s.connected = time.Now() // before the library can lose it
 	s.guard = newGuard(connection, s.options.MaxPacket)
 	s.guard.ids = s.ids
 	s.guard.admit = func() { s.queue.admit(ctx.Done()) }
