@@ -26,6 +26,7 @@ var layers = []string{
 	"gateway/forward",
 	"gateway/status",
 	"gateway/control",
+	"gateway/codechost",
 	"gateway/lorawan/station",
 	"gateway/lorawan/semtech",
 	"gateway/lorawan",
@@ -35,6 +36,7 @@ var layers = []string{
 	"gateway/loopback",
 	"gateway/strictjson",
 	"configs",
+	"decoders/codec",
 	"decoders",
 	"buffer",
 }
@@ -51,7 +53,7 @@ var sideways = map[string][]string{
 // imported by nobody: a new dependency needs a line here and in DECISIONS.md.
 var owners = map[string][]string{
 	"go.etcd.io/bbolt":                    {"buffer"},
-	"golang.org/x/sys":                    {"buffer", "gateway/source", "scripts/campaign", "scripts/campaign/faultfs"},
+	"golang.org/x/sys":                    {"buffer", "gateway/codechost", "gateway/source", "scripts/campaign", "scripts/campaign/faultfs"},
 	"github.com/hanwen/go-fuse/v2":        {"scripts/campaign/faultfs"},
 	"github.com/coreos/go-systemd/v22":    {"gateway/cmd/belfry"},
 	"github.com/nats-io/nats.go":          {"gateway/forward", "gateway/demo", "scripts/campaign"},
@@ -59,6 +61,8 @@ var owners = map[string][]string{
 	"github.com/nats-io/nats-server/v2":   {"gateway/demo", "scripts/campaign"},
 	"github.com/mochi-mqtt/server/v2":     {"gateway/demo"},
 	"github.com/eclipse/paho.mqtt.golang": {"gateway/source", "gateway/demo", "gateway/gatewaytest", "scripts/campaign"},
+	"github.com/dop251/goja":              {"decoders/codec"},
+	"github.com/dop251/goja_nodejs":       {"decoders/codec"},
 	"github.com/brocaar/lorawan":          {"gateway/lorawan", "gateway/demo"},
 	"github.com/gorilla/websocket":        {"gateway/source"},
 	"github.com/chirpstack/chirpstack":    {"gateway/source", "gateway/demo"},
