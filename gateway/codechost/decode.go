@@ -21,8 +21,9 @@ type Options struct {
 }
 
 var (
-	errNoDecode    = errors.New("the codec has none of decodeUplink, Decoder and Decode")
-	errNoNormalize = errors.New("the codec has no normalizeUplink")
+	errNoDecode = errors.New("the codec has none of decodeUplink, Decoder and Decode")
+	// ErrNoNormalize says that a codec cannot be used as Options.Normalize wants.
+	ErrNoNormalize = errors.New("the codec has no normalizeUplink")
 )
 
 const (
@@ -45,7 +46,7 @@ func (c *Codec) Decoder(options Options) (decoders.Decoder, error) {
 		return nil, errNoDecode
 	}
 	if options.Normalize && !slices.Contains(c.Functions, codec.NormalizeUplink) {
-		return nil, errNoNormalize
+		return nil, ErrNoNormalize
 	}
 	return func(u decoders.Uplink) (decoders.Output, error) {
 		return c.decode(function, options, u)

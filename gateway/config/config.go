@@ -10,6 +10,7 @@ import (
 	"belfry/buffer"
 	"belfry/configs"
 	"belfry/gateway"
+	"belfry/gateway/codechost"
 	"belfry/gateway/event"
 	"belfry/gateway/forward"
 	"belfry/gateway/lorawan"
@@ -56,6 +57,8 @@ type Log struct {
 type Env struct {
 	Log    *slog.Logger // for the sources; nil discards
 	Models fs.FS        // has the built-in models in "models"; nil for those of the program
+	// Codecs runs the JavaScript of models; nil: models that have some are a mistake. It must outlive the Config.
+	Codecs *codechost.Pool
 }
 
 // loader is one run of Load.

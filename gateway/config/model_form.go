@@ -24,6 +24,7 @@ type modelForm struct {
 	MaxAge       time.Duration        `yaml:"max_age"`
 	Decoder      string               `yaml:"decoder"`
 	JSON         decoders.JSONOptions `yaml:"json"`
+	Codec        codecForm            `yaml:"codec"`
 	Measurements measurementsForm     `yaml:"measurements"`
 	Alarms       alarmsForm           `yaml:"alarms"`
 	Examples     []exampleForm        `yaml:"examples"`

@@ -61,7 +61,7 @@ func (l *loader) loadModel(root fs.FS, file string, report *report) {
 	runnable := report.counts[file] == 0
 	var written modelForm
 	d.fill("", d.root, &written)
-	model := written.event(d, name)
+	model := written.event(d, l, root, name)
 	if !runnable || !d.onlyExamplesFaulty() {
 		model.Examples = nil // they would fail because of the mistakes above
 	}
@@ -82,7 +82,7 @@ var (
 )
 
 // event makes the model. name is that of the file.
-func (m *modelForm) event(d *document, name string) *event.Model {
+func (m *modelForm) event(d *document, l *loader, root fs.FS, name string) *event.Model {
 	switch {
 	case !modelName.MatchString(m.Model):
 		d.at("model", notA("name of a model", m.Model), "1 to 64 of a-z, 0-9, ., _ and -")
@@ -94,7 +94,7 @@ func (m *modelForm) event(d *document, name string) *event.Model {
 	}
 	model := &event.Model{
 		Name: m.Model, Maker: m.Maker, Product: m.Product, Links: m.Links, Kind: m.Kind, Service: m.Service,
-		Interval: m.Interval, MaxAge: m.MaxAge, Decode: m.decoder(d),
+		Interval: m.Interval, MaxAge: m.MaxAge, Decode: m.decoder(d, l, root),
 		Mapping: event.Mapping{Measurements: m.Measurements, Alarms: m.Alarms},
 	}
 	if len(m.Measurements)+len(m.Alarms) == 0 {
@@ -124,9 +124,15 @@ func (d *document) onlyExamplesFaulty() bool {
 const jsonDecoder = "json"
 
 // decoder returns the decoder that the model names, nil with a mistake.
-func (m *modelForm) decoder(d *document) decoders.Decoder {
+func (m *modelForm) decoder(d *document, l *loader, root fs.FS) decoders.Decoder {
 	if _, options, _ := child(d.root, jsonDecoder); options != nil && m.Decoder != jsonDecoder {
 		d.at(jsonDecoder, "these options are for decoder json only", "decoder: json")
+	}
+	if _, options, _ := child(d.root, codecDecoder); options != nil && m.Decoder != codecDecoder {
+		d.at(codecDecoder, "these options are for decoder codec only", "decoder: codec")
+	}
+	if m.Decoder == codecDecoder {
+		return m.Codec.decoder(d, l, root)
 	}
 	if m.Decoder == jsonDecoder {
 		decoder, err := decoders.NewJSON(m.JSON)
@@ -139,7 +145,7 @@ func (m *modelForm) decoder(d *document) decoders.Decoder {
 	}
 	decoder := decoders.Native(m.Decoder)
 	if decoder == nil {
-		d.at("decoder", fmt.Sprintf("no decoder %q", m.Decoder), choices(m.Decoder, append(decoders.Names(), jsonDecoder)))
+		d.at("decoder", fmt.Sprintf("no decoder %q", m.Decoder), choices(m.Decoder, append(decoders.Names(), jsonDecoder, codecDecoder)))
 	}
 	return decoder
 }

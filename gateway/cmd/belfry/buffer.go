@@ -76,7 +76,7 @@ func (c bufferFolder) locate(out io.Writer) (dir string, loaded *config.Config, 
 	if c.Config == "" {
 		c.Config = "/etc/belfry"
 	}
-	loaded, problems := config.Load(c.Config, config.Env{})
+	loaded, problems := loadConfig(c.Config, nil)
 	if problems.Fatal() {
 		for _, problem := range problems {
 			fmt.Fprintln(out, problem)

@@ -17,7 +17,7 @@ type checkCommand struct {
 
 // Run prints every problem of the folder, or what is in it when there is none.
 func (c checkCommand) Run(p program) error {
-	loaded, problems := config.Load(c.Config, config.Env{})
+	loaded, problems := loadConfig(c.Config, nil)
 	for _, problem := range problems {
 		fmt.Fprintln(p.stderr, problem)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"belfry/buffer"
 	"belfry/gateway"
+	"belfry/gateway/codechost"
 )
 
 // childMode makes the test binary a gateway of which a part misbehaves after SIGUSR1.
@@ -34,6 +35,12 @@ const (
 )
 
 func init() { // before the test binary reads its flags
+	if len(os.Args) > 1 && os.Args[1] == codecHostName {
+		if err := codechost.Serve(os.Stdin, os.Stdout); err != nil {
+			os.Exit(exitFailed)
+		}
+		os.Exit(0)
+	}
 	if mode := os.Getenv(childMode); mode != "" {
 		os.Exit(runChild(mode, os.Args[1]))
 	}

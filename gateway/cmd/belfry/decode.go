@@ -19,16 +19,24 @@ import (
 
 type decodeCommand struct {
 	Config   string    `short:"c" placeholder:"DIR" help:"The configuration folder; /etc/belfry with --sensor, only the built-in models without."`
+	Codec    string    `xor:"what" required:"" placeholder:"FILE.js" help:"Decode with a maker's JavaScript, and print what it returns."`
+	Lines    bool      `help:"With --codec: read lines of JSON (id, function, fport, bytes_hex, ...) from standard input, write one for each."`
 	Sensor   string    `xor:"what" required:"" placeholder:"ID" help:"Decode as this sensor of the inventory would be, and print its events."`
 	Model    string    `xor:"what" required:"" placeholder:"NAME" help:"Decode as this model, and print what comes out."`
 	Port     uint8     `placeholder:"N" help:"The LoRaWAN FPort."`
 	Received time.Time `placeholder:"TIME" help:"When it was received, RFC 3339; now by default."`
 	Text     bool      `help:"The payload is text, JSON for instance, rather than hex."`
-	Payload  string    `arg:"" help:"The payload in hex; spaces, colons and dashes are skipped."`
+	Payload  string    `arg:"" optional:"" help:"The payload in hex; spaces, colons and dashes are skipped."`
 }
 
 // Run prints the steps from the payload to what is made of it.
 func (c decodeCommand) Run(p program) error {
+	if c.Codec != "" {
+		return c.runCodec(p)
+	}
+	if c.Lines {
+		return errors.New("--lines goes with --codec")
+	}
 	payload, err := c.payload()
 	if err != nil {
 		return err
@@ -43,6 +51,9 @@ func (c decodeCommand) Run(p program) error {
 }
 
 func (c decodeCommand) payload() ([]byte, error) {
+	if c.Payload == "" {
+		return nil, errors.New("no payload (give it in hex, or with --text)")
+	}
 	if c.Text {
 		return []byte(c.Payload), nil
 	}
@@ -56,7 +67,7 @@ func (c decodeCommand) payload() ([]byte, error) {
 
 // decoded is what --model prints.
 type decoded struct {
-	Model    string          `json:"model"`
+	Model    string          `json:"model,omitempty"`
 	Kind     string          `json:"kind,omitempty"`
 	Samples  []decodedSample `json:"samples"`
 	Warnings []string        `json:"warnings,omitempty"`
@@ -129,7 +140,7 @@ func (c decodeCommand) models(out io.Writer) (map[string]*event.Model, error) {
 		models, problems := config.BuiltinModels()
 		return models, printProblems(out, problems)
 	}
-	loaded, problems := config.Load(c.Config, config.Env{})
+	loaded, problems := loadConfig(c.Config, nil)
 	if problems.Fatal() {
 		return nil, printProblems(out, problems)
 	}
@@ -149,7 +160,7 @@ func (c decodeCommand) asSensor(p program, payload []byte) error {
 	if c.Config == "" {
 		c.Config = "/etc/belfry"
 	}
-	loaded, problems := config.Load(c.Config, config.Env{})
+	loaded, problems := loadConfig(c.Config, nil)
 	if problems.Fatal() {
 		return printProblems(p.stderr, problems)
 	}

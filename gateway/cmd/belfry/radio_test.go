@@ -97,11 +97,13 @@ func freeUDPAddress(t testing.TB) string {
 }
 
 // send makes the bin's next frame, which reads a distance.
-func (b *radioBin) send(distance int) []byte {
+func (b *radioBin) send(distance int) []byte { return b.sendBytes(frame(distance)) }
+
+func (b *radioBin) sendBytes(payload []byte) []byte {
 	port := uint8(3)
 	phy := lorawan.PHYPayload{MHDR: lorawan.MHDR{MType: lorawan.UnconfirmedDataUp}, MACPayload: &lorawan.MACPayload{
 		FHDR: lorawan.FHDR{DevAddr: b.address, FCnt: b.counter}, FPort: &port,
-		FRMPayload: []lorawan.Payload{&lorawan.DataPayload{Bytes: frame(distance)}},
+		FRMPayload: []lorawan.Payload{&lorawan.DataPayload{Bytes: payload}},
 	}}
 	b.counter++
 	must(phy.EncryptFRMPayload(b.app))

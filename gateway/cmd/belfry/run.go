@@ -46,7 +46,7 @@ type parts struct {
 // open loads a configuration folder and opens everything that it names. Problems go to out, one a line.
 func open(dir string, out io.Writer) (*parts, error) {
 	logs := newLateHandler()
-	loaded, problems := config.Load(dir, config.Env{Log: slog.New(logs)})
+	loaded, problems := loadConfig(dir, slog.New(logs))
 	if problems.Fatal() {
 		for _, problem := range problems {
 			fmt.Fprintln(out, problem)
