@@ -10,7 +10,10 @@ import (
 	"belfry/gateway/codechost"
 )
 
-const codecDecoder = "codec"
+const (
+	codecDecoder = "codec"
+	codecsFolder = "codecs" // in that of the models
+)
 
 // codecForm are the options of a model that is decoded by its maker's JavaScript.
 type codecForm struct {

@@ -87,6 +87,7 @@ func (l *loader) list(root fs.FS, folder, extension string, report *report) []st
 		name, lower := path.Join(folder, entry.Name()), strings.ToLower(entry.Name())
 		switch {
 		case isLeftOver(lower), strings.TrimSuffix(lower, path.Ext(lower)) == "readme":
+		case folder == modelsFolder && (entry.IsDir() && lower == codecsFolder || path.Ext(lower) == ".js"): // models name them
 		case strings.HasSuffix(entry.Name(), extension):
 			names = append(names, name)
 		case strings.HasSuffix(lower, extension), extension == ".yaml" && strings.HasSuffix(lower, ".yml"):

@@ -65,6 +65,9 @@ func TestModelWithTheMakersCodecIsCheckedAndDecodes(t *testing.T) {
 			t.Errorf("exit code %d, no %s in\n%s%s", code, want, stdout, stderr)
 		}
 	}
+	if code, stdout, stderr := belfry(t, "check", "--config", w.dir); code != 0 {
+		t.Errorf("check of a good codec: exit code %d\n%s%s", code, stdout, stderr)
+	}
 	w.write("models/codecs/acme-bin.js", strings.Replace(binCodec, "<< 8", "<< 7", 1))
 	code, stdout, stderr = belfry(t, "check", "--config", w.dir)
 	if want := "models/acme-bin.yaml:"; code != exitFailed || !strings.Contains(stdout+stderr, want) {
