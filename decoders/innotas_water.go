@@ -28,17 +28,18 @@ import (
 
 func init() { register("innotas-water", decodeInnotasWater) }
 
-var innotasLengths = [...]int{1: 4, 2: 11, 3: 11, 4: 12, 9: 24, 10: 4} // bytes, by port
+// innotasPorts says, by port, how long a message is and how many fields it has.
+var innotasPorts = [...]struct{ bytes, fields int }{1: {4, 1}, 2: {11, 12}, 3: {11, 5}, 4: {12, 5}, 9: {24, 6}, 10: {4, 8}}
 
 func decodeInnotasWater(uplink Uplink) (Output, error) {
 	payload, port := uplink.Payload, int(uplink.Port)
-	if port >= len(innotasLengths) || innotasLengths[port] == 0 {
+	if port >= len(innotasPorts) || innotasPorts[port].bytes == 0 {
 		return Output{}, fmt.Errorf("%w: port %d, the meter sends on 1, 2, 3, 4, 9 and 10", ErrUnknownKind, port)
 	}
-	if len(payload) != innotasLengths[port] {
-		return Output{}, fmt.Errorf("%w: %d bytes, a message on port %d has %d", ErrMalformed, len(payload), port, innotasLengths[port])
+	if want := innotasPorts[port].bytes; len(payload) != want {
+		return Output{}, fmt.Errorf("%w: %d bytes, a message on port %d has %d", ErrMalformed, len(payload), port, want)
 	}
-	fields, kind := make([]Field, 0, 12), ""
+	fields, kind := make([]Field, 0, innotasPorts[port].fields), ""
 	if port <= 4 {
 		fields = append(fields, Field{Name: "zs", Unit: "L", Value: Number(binary.BigEndian.Uint32(payload))})
 	}

@@ -39,6 +39,8 @@ func TestUnitsAreConvertedExactly(t *testing.T) {
 	}{
 		{"m3 to L", MeasurementRule{Name: "water_volume"}, 1234.567, "m3", 1234567, "L"},
 		{"m3 to L, a case that binary arithmetic spoils", MeasurementRule{Name: "water_volume"}, 4.035, "m3", 4035, "L"},
+		{"US gallons to L", MeasurementRule{Name: "water_volume"}, 1000, "[gal_us]", 3785, "L"},
+		{"cubic feet to L", MeasurementRule{Name: "water_volume"}, 1000, "[cft_i]", 28316, "L"},
 		{"kW.h to W.h", MeasurementRule{Name: "active_energy"}, 0.057, "kW.h", 57, "W.h"},
 		{"cm to mm", MeasurementRule{Name: "fill_distance"}, 43.5, "cm", 435, "mm"},
 		{"as it is", MeasurementRule{Name: "voltage"}, 229.1, "V", 229.1, "V"},
