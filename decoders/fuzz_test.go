@@ -71,9 +71,10 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	names := Names()
+	received := time.Date(2025, 3, 1, 6, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, decoder, port uint8, payload []byte) {
 		name := names[int(decoder)%len(names)]
-		output, err := Run(Native(name), Uplink{Port: port, Payload: payload})
+		output, err := Run(Native(name), Uplink{Port: port, Payload: payload, Received: received})
 		checkOutput(t, output, err)
 	})
 }

@@ -22,14 +22,16 @@ var update = flag.Bool("update", false, "rewrite the expected values in testdata
 //	== what this frame shows
 //	from: where the bytes and values come from
 //	frame: port payload-in-hex
+//	received: when it was received, where a time is counted from that; left out otherwise
 //	lengths: other lengths at which this frame, cut off or with a zero byte added, is still a message
 //	kind, sample, its fields, warnings; or error: as render prints them
 type evidence struct {
-	name    string
-	from    string
-	frame   string
-	lengths string
-	want    string
+	name     string
+	from     string
+	frame    string
+	received string
+	lengths  string
+	want     string
 
 	uplink Uplink
 }
@@ -51,6 +53,8 @@ func readEvidence(t testing.TB, decoder string) (head string, frames []evidence)
 				frame.from = value
 			case "frame":
 				frame.frame = value
+			case "received":
+				frame.received = value
 			case "lengths":
 				frame.lengths = value
 			default:
@@ -81,6 +85,11 @@ func (e *evidence) parse(t testing.TB) {
 		t.Fatalf("%s: does not say where the frame is from", e.name)
 	}
 	e.uplink = Uplink{Port: uint8(number), Payload: bytes}
+	if e.received != "" {
+		if e.uplink.Received, err = time.Parse(time.RFC3339Nano, e.received); err != nil {
+			t.Fatalf("%s: received: %v", e.name, err)
+		}
+	}
 }
 
 func (e *evidence) mayBeLong(t testing.TB, length int) bool {
@@ -160,6 +169,9 @@ func writeEvidence(t *testing.T, name, head string, frames []evidence) {
 	b.WriteString(strings.TrimRight(head, "\n") + "\n")
 	for _, frame := range frames {
 		fmt.Fprintf(&b, "\n== %s\nfrom: %s\nframe: %s\n", frame.name, frame.from, frame.frame)
+		if frame.received != "" {
+			fmt.Fprintf(&b, "received: %s\n", frame.received)
+		}
 		if frame.lengths != "" {
 			fmt.Fprintf(&b, "lengths: %s\n", frame.lengths)
 		}
@@ -210,7 +222,7 @@ func TestAFrameIsNeitherKeptNorChanged(t *testing.T) {
 		_, frames := readEvidence(t, name)
 		for _, frame := range frames {
 			payload := slices.Clone(frame.uplink.Payload)
-			uplink := Uplink{Port: frame.uplink.Port, Payload: payload}
+			uplink := Uplink{Port: frame.uplink.Port, Payload: payload, Received: frame.uplink.Received}
 			output, err := Run(Native(name), uplink)
 			if !slices.Equal(payload, frame.uplink.Payload) {
 				t.Errorf("%s: %s: the payload was changed", name, frame.name)
