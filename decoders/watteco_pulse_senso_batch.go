@@ -3,6 +3,7 @@ package decoders
 import (
 	"cmp"
 	"fmt"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -76,11 +77,18 @@ var wattecoHuffman = [wattecoTables][wattecoInFull + 1]wattecoCode{
 	},
 }
 
-// wattecoMeanings finds what a code stands for, plus 1, under its bits behind a 1.
-var wattecoMeanings = func() (meanings [wattecoTables][2 << wattecoMaxCode]uint8) {
+// wattecoMeaning is what a code stands for and how many bits it has.
+type wattecoMeaning struct{ meaning, bits uint8 }
+
+// wattecoMeanings finds a code in the next 11 bits as they lie in a batch, the first one lowest. Each row of bits begins with
+// a code.
+var wattecoMeanings = func() (meanings [wattecoTables][1 << wattecoMaxCode]wattecoMeaning) {
 	for table := range wattecoHuffman {
 		for meaning, code := range wattecoHuffman[table] {
-			meanings[table][1<<code.bits|code.code] = uint8(meaning) + 1
+			first := int(bits.Reverse16(code.code) >> (16 - code.bits))
+			for row := first; row < len(meanings[table]); row += 1 << code.bits {
+				meanings[table][row] = wattecoMeaning{uint8(meaning), uint8(code.bits)}
+			}
 		}
 	}
 	return meanings
@@ -146,27 +154,51 @@ func (b *wattecoBatch) fail(format string, values ...any) {
 	}
 }
 
-// number reads a number of up to 32 bits.
-func (b *wattecoBatch) number(bits int) uint32 {
-	if b.err == nil && b.bit+bits > 8*len(b.payload) {
-		b.fail("too few for a batch (%d more bits expected at bit %d)", bits, b.bit)
+// has says whether the next bits are there.
+func (b *wattecoBatch) has(count int) bool {
+	if b.err == nil && b.bit+count > 8*len(b.payload) {
+		b.fail("too few for a batch (%d more bits expected at bit %d)", count, b.bit)
 	}
-	if b.err != nil {
+	return b.err == nil
+}
+
+// window returns at least the next 17 bits, the first one lowest; beyond the payload they are 0.
+func (b *wattecoBatch) window() uint32 {
+	var window uint32
+	at := b.bit / 8
+	if at+3 <= len(b.payload) {
+		window = uint32(b.payload[at]) | uint32(b.payload[at+1])<<8 | uint32(b.payload[at+2])<<16
+	} else {
+		for i := at; i < len(b.payload); i++ {
+			window |= uint32(b.payload[i]) << (8 * (i - at))
+		}
+	}
+	return window >> (b.bit % 8)
+}
+
+// number reads a number of up to 32 bits.
+func (b *wattecoBatch) number(count int) uint32 {
+	if !b.has(count) {
 		return 0
 	}
 	var number uint32
-	for bits > 0 {
-		part := (bits-1)%8 + 1
-		at := b.bit / 8
-		window := uint32(b.payload[at])
-		if at+1 < len(b.payload) {
-			window |= uint32(b.payload[at+1]) << 8
-		}
-		number = number<<8 | window>>(b.bit%8)&(1<<part-1)
+	for count > 0 {
+		part := (count-1)%8 + 1
+		number = number<<part | b.window()&(1<<part-1)
 		b.bit += part
-		bits -= part
+		count -= part
 	}
 	return number
+}
+
+// flag reads one bit.
+func (b *wattecoBatch) flag() bool {
+	if !b.has(1) {
+		return false
+	}
+	set := b.payload[b.bit/8]>>(b.bit%8)&1 != 0
+	b.bit++
+	return set
 }
 
 // code reads a Huffman code and returns what it stands for.
@@ -175,13 +207,12 @@ func (b *wattecoBatch) code(table uint8) int {
 		b.fail("table %d of codes, there are %d", table, wattecoTables)
 		return 0
 	}
-	for code := uint32(1); b.err == nil; { // ends: in each table every row of 11 bits begins with a code
-		code = code<<1 | b.number(1)
-		if meaning := wattecoMeanings[table][code]; meaning != 0 && b.err == nil {
-			return int(meaning) - 1
-		}
+	code := wattecoMeanings[table][b.window()&(1<<wattecoMaxCode-1)]
+	if !b.has(int(code.bits)) {
+		return 0
 	}
-	return 0
+	b.bit += int(code.bits)
+	return int(code.meaning)
 }
 
 // time reads a time after another one; after 0, which is none, it stands there in full.
@@ -261,8 +292,8 @@ func (b *wattecoBatch) next() *wattecoSeries {
 
 // keep notes where a series stands as one of its values.
 func (b *wattecoBatch) keep(series *wattecoSeries) {
-	if bits := wattecoTags[series.tag].bits; series.value < 0 || series.value>>bits != 0 {
-		b.fail("a value of %d, tag %d has %d bits", series.value, series.tag, bits)
+	if width := wattecoTags[series.tag].bits; series.value < 0 || series.value>>width != 0 {
+		b.fail("a value of %d, tag %d has %d bits", series.value, series.tag, width)
 	}
 	if b.err == nil {
 		b.values = append(b.values, wattecoValue{series.at, series.tag, series.value})
@@ -292,7 +323,7 @@ func (b *wattecoBatch) readTogether() (last uint32) {
 		series := b.next()
 		firstSeen := false
 		for _, at := range times {
-			if available := b.number(1) != 0; b.err != nil || !available {
+			if available := b.flag(); !available {
 				continue
 			}
 			code := b.code(series.table)
