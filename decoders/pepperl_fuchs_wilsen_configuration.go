@@ -92,7 +92,7 @@ func (m *wilsen) radioSetting(id uint16, value []byte) {
 	case 0xf302:
 		m.number("lora_number_of_transmission", "1", value)
 	case wilsenSpreadingFactor:
-		m.choiceOrNumber("lora_spreading_factor", value, wilsenChoice{255, "ADR"})
+		m.choiceOrNumber("lora_spreading_factor", value[:1], wilsenChoice{255, "ADR"})
 	case 0xf304:
 		m.active("lora_data_transmission_active", value)
 	case 0xf305:
