@@ -5,13 +5,13 @@ import (
 	"fmt"
 )
 
-// Dragino LDDS75, an ultrasonic distance sensor. Big-endian, on port 2: battery and distance; with newer firmware also
-// interrupt, temperature and sensor flag, 8 bytes in all. Older ones end after the distance (4 bytes) or the interrupt (5).
+// Dragino LDDS75, an ultrasonic distance sensor. Big-endian, on port 2: battery, distance, interrupt, temperature and sensor
+// flag, 8 bytes in all; old firmware ends after the interrupt (5 bytes).
 //
 // One kind: data.
 //
 //	bat                V
-//	distance           mm   as sent; 0 means no ultrasonic sensor, 20 that the reading is not valid
+//	distance           mm   as sent; 0 means no ultrasonic sensor, up to 20 that the reading is not valid
 //	valid_distance     mm   the distance when it is one
 //	interrupt_flag     1    1 when the interrupt pin caused the message
 //	temp_ds18b20       Cel  as sent; 0 too when the optional probe is not there
@@ -22,8 +22,7 @@ func init() { register("dragino-ldds75", decodeLDDS75) }
 
 const (
 	ldds75Port     = 2
-	ldds75Old      = 4
-	ldds75Middle   = 5
+	ldds75Old      = 5
 	ldds75Full     = 8
 	ldds75Battery  = 0x3fff
 	ldds75Invalid  = 20  // mm
@@ -37,9 +36,8 @@ func decodeLDDS75(uplink Uplink) (Output, error) {
 	if uplink.Port != ldds75Port {
 		return Output{}, fmt.Errorf("%w: port %d, an LDDS75 sends on %d", ErrUnknownKind, uplink.Port, ldds75Port)
 	}
-	if len(payload) != ldds75Full && len(payload) != ldds75Middle && len(payload) != ldds75Old {
-		return Output{}, fmt.Errorf("%w: %d bytes, a message has %d (with old firmware %d or %d)",
-			ErrMalformed, len(payload), ldds75Full, ldds75Old, ldds75Middle)
+	if len(payload) != ldds75Full && len(payload) != ldds75Old {
+		return Output{}, fmt.Errorf("%w: %d bytes, a message has %d (with old firmware %d)", ErrMalformed, len(payload), ldds75Full, ldds75Old)
 	}
 	distance := binary.BigEndian.Uint16(payload[2:])
 	fields := append(make([]Field, 0, 7),
@@ -58,9 +56,7 @@ func decodeLDDS75(uplink Uplink) (Output, error) {
 		}
 		fields = append(fields, Field{Name: "valid_distance", Unit: "mm", Value: Number(distance)})
 	}
-	if len(payload) >= ldds75Middle {
-		fields = append(fields, Field{Name: "interrupt_flag", Unit: "1", Value: Number(payload[4])})
-	}
+	fields = append(fields, Field{Name: "interrupt_flag", Unit: "1", Value: Number(payload[4])})
 	if len(payload) == ldds75Full {
 		temperature := int16(binary.BigEndian.Uint16(payload[5:]))
 		value := Number(float64(temperature) / 10)
