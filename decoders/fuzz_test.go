@@ -12,7 +12,7 @@ import (
 
 var (
 	fieldName  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	knownUnits = []string{"", "%", "1", "1/h", "A", "By", "Cel", "L", "L/h", "V", "W", "W.h", "[cft_i]", "[cft_i]/h", "[gal_us]", "[gal_us]/h", "a", "cm", "d", "dB", "dBm", "deg", "h", "hPa", "kW.h", "lx", "m", "m3", "m3/h", "mA", "mV", "min", "mm", "ms", "s", "udeg"}
+	knownUnits = []string{"", "%", "1", "1/h", "A", "By", "Cel", "K", "L", "L/h", "V", "W", "W.h", "[cft_i]", "[cft_i]/h", "[gal_us]", "[gal_us]/h", "[ppm]", "a", "cm", "d", "dB", "dBm", "deg", "h", "hPa", "kW.h", "lx", "m", "m3", "m3/h", "mA", "mV", "min", "mm", "ms", "s", "udeg", "ug/m3"}
 )
 
 // checkOutput holds what every decoder promises, whatever it was given.
