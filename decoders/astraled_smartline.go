@@ -151,7 +151,7 @@ func decodeSmartLine(uplink Uplink) (Output, error) {
 	if err := checkRadioLength(uplink.Payload); err != nil {
 		return Output{}, err
 	}
-	f := &astraFrame{reader: reader{payload: uplink.Payload}, fields: make([]Field, 0, 2+len(uplink.Payload)/4)}
+	f := &astraFrame{reader: reader{payload: uplink.Payload}, fields: make([]Field, 0, astraCount(uplink.Payload))}
 	known := false
 	for first := true; first || f.more(); first = false {
 		f.part = "length and number of a parameter"
@@ -160,7 +160,7 @@ func decodeSmartLine(uplink Uplink) (Output, error) {
 		content := f.take(length)
 		switch {
 		case f.err != nil:
-		case int(number) < len(astraParameters) && astraParameters[number] != nil:
+		case astraValues(number) != nil:
 			known = true
 			f.parameter(number, content)
 		default:
@@ -176,6 +176,23 @@ func decodeSmartLine(uplink Uplink) (Output, error) {
 	return Output{Kind: "parameters", Samples: []Sample{{Fields: f.fields}}, Warnings: f.warnings}, nil
 }
 
+// astraValues returns the values of a parameter, nil when it is not known.
+func astraValues(number byte) []astraValue {
+	if int(number) < len(astraParameters) {
+		return astraParameters[number]
+	}
+	return nil
+}
+
+// astraCount says how many values a message has at most.
+func astraCount(payload []byte) int {
+	count := 0
+	for at := 0; at+1 < len(payload); at += 2 + int(payload[at]&astraLengthBits) {
+		count += len(astraValues(payload[at+1]))
+	}
+	return count
+}
+
 // astraFrame collects what one message says.
 type astraFrame struct {
 	reader
@@ -188,8 +205,9 @@ func (f *astraFrame) warn(format string, arguments ...any) {
 }
 
 func (f *astraFrame) parameter(number byte, content []byte) {
-	for i := range astraParameters[number] {
-		value := &astraParameters[number][i]
+	values := astraValues(number)
+	for i := range values {
+		value := &values[i]
 		if end := value.at + astraSize[value.kind]; len(content) < end {
 			f.fail(fmt.Errorf("%w: parameter %d has %d bytes, its %s ends after %d", ErrMalformed, number, len(content), value.name, end))
 			return

@@ -120,11 +120,11 @@ func (f *binsFrame) check(kind string, length int) error {
 
 // bits returns up to 16 bits from a bit on.
 func (f *binsFrame) bits(from, count int) int {
-	value := 0
-	for bit := from; bit < from+count; bit++ {
-		value = value<<1 | int(f.payload[bit/8]>>(7-bit%8)&1)
+	window, last := 0, from+count-1
+	for _, b := range f.payload[from/8 : last/8+1] {
+		window = window<<8 | int(b)
 	}
-	return value
+	return window >> (7 - last%8) & (1<<count - 1)
 }
 
 // back returns the bits that begin so many bits before the end.
