@@ -24,6 +24,8 @@ type Uplink struct {
 	Port     uint8     // LoRaWAN FPort; 0 where the transport has none
 	Payload  []byte    // must not be kept or changed
 	Received time.Time // when the network or the box received it; only to resolve relative times
+	Key      []byte    // AES key (16 bytes) that the sensor's payloads are encrypted with, nil when it has none; must not be kept
+	Meter    []byte    // address of the meter (MeterBytes), nil when the sensor has none; for telegrams that leave it out
 }
 
 // Decoder reads one uplink. It is pure: no I/O, clock, goroutine or state. With an error it returns a zero Output.

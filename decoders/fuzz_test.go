@@ -12,7 +12,8 @@ import (
 
 var (
 	fieldName  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	knownUnits = []string{"", "%", "1", "1/h", "A", "By", "Cel", "K", "L", "L/h", "V", "W", "W.h", "[cft_i]", "[cft_i]/h", "[gal_us]", "[gal_us]/h", "[ppm]", "a", "cm", "d", "dB", "dBm", "deg", "h", "hPa", "kW.h", "lx", "m", "m3", "m3/h", "mA", "mV", "min", "mm", "ms", "s", "udeg", "ug/m3"}
+	knownUnits = []string{"", "%", "1", "1/h", "A", "By", "Cel", "K", "L", "L/h", "V", "W", "W.h", "[cft_i]", "[cft_i]/h", "[gal_us]", "[gal_us]/h", "[ppm]", "a", "cm", "d", "dB", "dBm", "deg", "h", "hPa", "kW.h", "lx", "m", "m3", "m3/h", "mA", "mV", "min", "mm", "ms", "s", "udeg", "ug/m3",
+		"GJ", "GJ/h", "Hz", "J", "J/h", "MW", "MW.h", "[degF]", "bar", "kg", "kg/h", "m3/min", "m3/s", "mo", "t"}
 )
 
 // checkOutput holds what every decoder promises, whatever it was given.
@@ -66,14 +67,14 @@ func FuzzDecode(f *testing.F) {
 	for i, name := range Names() {
 		_, frames := readEvidence(f, name)
 		for _, frame := range frames {
-			f.Add(uint8(i), frame.uplink.Port, frame.uplink.Payload)
+			f.Add(uint8(i), frame.uplink.Port, frame.uplink.Payload, frame.uplink.Key, frame.uplink.Meter)
 		}
 	}
 	names := Names()
 	received := time.Date(2025, 3, 1, 6, 0, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, decoder, port uint8, payload []byte) {
+	f.Fuzz(func(t *testing.T, decoder, port uint8, payload, key, meter []byte) {
 		name := names[int(decoder)%len(names)]
-		output, err := Run(Native(name), Uplink{Port: port, Payload: payload, Received: received})
+		output, err := Run(Native(name), Uplink{Port: port, Payload: payload, Received: received, Key: key, Meter: meter})
 		checkOutput(t, output, err)
 	})
 }

@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "rewrite the expected values in testdata
 //	from: where the bytes and values come from
 //	frame: port payload-in-hex
 //	received: when it was received, where a time is counted from that; left out otherwise
+//	key: AES key in hex, where the payload is encrypted; meter: address of the meter in hex, where the frame leaves it out
 //	lengths: other lengths at which this frame, cut off or with a zero byte added, is still a message
 //	kind, sample, its fields, warnings; or error: as render prints them
 type evidence struct {
@@ -30,6 +31,8 @@ type evidence struct {
 	from     string
 	frame    string
 	received string
+	key      string
+	meter    string
 	lengths  string
 	want     string
 
@@ -55,6 +58,10 @@ func readEvidence(t testing.TB, decoder string) (head string, frames []evidence)
 				frame.frame = value
 			case "received":
 				frame.received = value
+			case "key":
+				frame.key = value
+			case "meter":
+				frame.meter = value
 			case "lengths":
 				frame.lengths = value
 			default:
@@ -84,12 +91,25 @@ func (e *evidence) parse(t testing.TB) {
 	if e.from == "" {
 		t.Fatalf("%s: does not say where the frame is from", e.name)
 	}
-	e.uplink = Uplink{Port: uint8(number), Payload: bytes}
+	e.uplink = Uplink{Port: uint8(number), Payload: bytes, Key: e.secret(t, e.key), Meter: e.secret(t, e.meter)}
 	if e.received != "" {
 		if e.uplink.Received, err = time.Parse(time.RFC3339Nano, e.received); err != nil {
 			t.Fatalf("%s: received: %v", e.name, err)
 		}
 	}
+}
+
+// secret reads the digits of a key or an address, nil for none.
+func (e *evidence) secret(t testing.TB, digits string) []byte {
+	t.Helper()
+	if digits == "" {
+		return nil
+	}
+	bytes, err := hex.DecodeString(digits)
+	if err != nil {
+		t.Fatalf("%s: %q: %v", e.name, digits, err)
+	}
+	return bytes
 }
 
 func (e *evidence) mayBeLong(t testing.TB, length int) bool {
@@ -172,6 +192,12 @@ func writeEvidence(t *testing.T, name, head string, frames []evidence) {
 		if frame.received != "" {
 			fmt.Fprintf(&b, "received: %s\n", frame.received)
 		}
+		if frame.key != "" {
+			fmt.Fprintf(&b, "key: %s\n", frame.key)
+		}
+		if frame.meter != "" {
+			fmt.Fprintf(&b, "meter: %s\n", frame.meter)
+		}
 		if frame.lengths != "" {
 			fmt.Fprintf(&b, "lengths: %s\n", frame.lengths)
 		}
@@ -222,12 +248,15 @@ func TestAFrameIsNeitherKeptNorChanged(t *testing.T) {
 		_, frames := readEvidence(t, name)
 		for _, frame := range frames {
 			payload := slices.Clone(frame.uplink.Payload)
-			uplink := Uplink{Port: frame.uplink.Port, Payload: payload, Received: frame.uplink.Received}
+			uplink := frame.uplink
+			uplink.Payload, uplink.Key, uplink.Meter = payload, slices.Clone(frame.uplink.Key), slices.Clone(frame.uplink.Meter)
 			output, err := Run(Native(name), uplink)
-			if !slices.Equal(payload, frame.uplink.Payload) {
-				t.Errorf("%s: %s: the payload was changed", name, frame.name)
+			if !slices.Equal(payload, frame.uplink.Payload) || !slices.Equal(uplink.Key, frame.uplink.Key) || !slices.Equal(uplink.Meter, frame.uplink.Meter) {
+				t.Errorf("%s: %s: the payload, the key or the address was changed", name, frame.name)
 			}
 			clear(payload)
+			clear(uplink.Key)
+			clear(uplink.Meter)
 			if got := render(output, err); got != frame.want {
 				t.Errorf("%s: %s: the result depends on the payload after the call", name, frame.name)
 			}
