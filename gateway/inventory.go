@@ -15,6 +15,7 @@ type Sensor struct {
 	Asset    string
 	Interval time.Duration // expected time between two uplinks; 0 when not known
 	Token    string        // the id as a token of a NATS subject
+	Payload  *PayloadKey   // nil when its payloads are not encrypted
 }
 
 // Inventory finds sensors by the address they have on their transport. It is not changed after NewInventory.

@@ -90,9 +90,11 @@ func (n *Normaliser) Prepare(source string, uplink *Uplink) *Prepared {
 	if uplink.Payload == nil {
 		return p
 	}
-	output, err := decoders.Run(p.sensor.Model.Decode, decoders.Uplink{
-		Port: uplink.Port, Payload: uplink.Payload, Received: uplink.reception(),
-	})
+	frame := decoders.Uplink{Port: uplink.Port, Payload: uplink.Payload, Received: uplink.reception()}
+	if payload := p.sensor.Payload; payload != nil {
+		frame.Key, frame.Meter = payload.Key[:], payload.Meter
+	}
+	output, err := decoders.Run(p.sensor.Model.Decode, frame)
 	if err != nil {
 		return p.reject("decode", err)
 	}

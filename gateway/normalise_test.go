@@ -358,3 +358,29 @@ func onlyNotice(t *testing.T, notices [][]byte) (event.Record, map[string]any) {
 	}
 	return record, body.Data.Notice
 }
+
+// TestPayloadKeyReachesTheDecoder looks at what the decoder of a sensor with a key is given, and one without.
+func TestPayloadKeyReachesTheDecoder(t *testing.T) {
+	var seen decoders.Uplink
+	model := &event.Model{Decode: func(u decoders.Uplink) (decoders.Output, error) {
+		seen = u
+		return decoders.Output{}, decoders.ErrMalformed
+	}}
+	payload := &PayloadKey{Key: [16]byte{1, 2, 3}, Meter: []byte{4, 5, 6, 7, 8, 9, 10, 11}}
+	inventory := NewInventory([]Sensor{
+		{Event: event.Sensor{ID: "a", Device: "a"}, Model: model, Payload: payload},
+		{Event: event.Sensor{ID: "b", Device: "b"}, Model: model},
+	})
+	normaliser, err := NewNormaliser(NormaliserOptions{Gateway: "g", Inventory: inventory, EventKey: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	normaliser.Prepare("s", &Uplink{Device: "a", Payload: []byte{1}})
+	if diff := cmp.Diff([][]byte{payload.Key[:], payload.Meter}, [][]byte{seen.Key, seen.Meter}); diff != "" {
+		t.Errorf("with a key (-want +got):\n%s", diff)
+	}
+	normaliser.Prepare("s", &Uplink{Device: "b", Payload: []byte{1}})
+	if seen.Key != nil || seen.Meter != nil {
+		t.Errorf("without a key: got %d and %d bytes", len(seen.Key), len(seen.Meter))
+	}
+}

@@ -115,6 +115,10 @@ func TestNoMessageShowsAKey(t *testing.T) {
 		"two columns like it":    "device;" + strings.Repeat(c.key()+";", 2) + "\n",
 		"shared":                 header + device + ";" + c.key() + ";;;;\n70b3d5e75e00a1f2;" + hex.EncodeToString(c.keys[len(c.keys)-1]) + ";;;;\n",
 		"no sensor has it":       header + "70b3d5e75e00a1f9;" + c.key() + ";;;;\n",
+		"payload key, 31 digits": "device;payload_key\n" + device + ";" + c.key()[1:] + "\n",
+		"payload key, no sensor": "device;payload_key\nmeter;" + c.key() + "\n",
+		"payload key as device":  "device;payload_key\n" + c.key() + ";" + c.key() + "\n",
+		"payload key as address": "device;payload_key;meter_address\n" + device + ";" + c.key() + ";" + c.key() + "\n",
 		"another DevEUI's digit": header + device[1:] + ";" + c.key() + ";;;;\n",
 	}
 	check := func(t *testing.T, dir string) {

@@ -61,8 +61,8 @@ func (l *loader) loadSensors() {
 		l.report.add(Problem{File: sensorsFolder, Message: "no sensor", Tolerable: true,
 			Hint: "every message would go to quarantine; add " + sensorsFolder + "/*.csv"})
 	}
-	l.config.Inventory = gateway.NewInventory(v.sensors)
 	v.loadKeys()
+	l.config.Inventory = gateway.NewInventory(v.sensors)
 }
 
 // sensorSheet is one file of sensors while it is read.

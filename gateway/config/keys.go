@@ -15,7 +15,7 @@ const defaultKeyFile = "secrets/lorawan-keys.csv"
 
 // keyColumns are those of the file of keys.
 var keyColumns = columns{
-	names:    []string{"device", "app_key", "nwk_key", "nwk_s_key", "app_s_key", "s_nwk_s_int_key", "nwk_s_enc_key", "note"},
+	names:    []string{"device", "app_key", "nwk_key", "nwk_s_key", "app_s_key", "s_nwk_s_int_key", "nwk_s_enc_key", "payload_key", "meter_address", "note"},
 	required: 1,
 	secret:   true,
 	spelled: map[string]string{
@@ -25,6 +25,7 @@ var keyColumns = columns{
 		"nwkskey": "nwk_s_key", "networksessionkey": "nwk_s_key", "fnwksintkey": "nwk_s_key",
 		"appskey": "app_s_key", "applicationsessionkey": "app_s_key",
 		"snwksintkey": "s_nwk_s_int_key", "nwksenckey": "nwk_s_enc_key",
+		"payloadkey": "payload_key", "meterkey": "payload_key", "dek": "payload_key", "meteraddress": "meter_address",
 	},
 }
 
@@ -67,6 +68,7 @@ type keySheet struct {
 	*sheet
 	radios   map[string]*radio // by DevEUI
 	unknown  map[string]int    // lines, by DevEUI, of devices that no sensor has
+	payloads map[string]int    // lines, by device, that have nothing but a key for payloads
 	strays   []string          // the first of these
 	sessions map[session]int
 	sharing  sharing
@@ -83,7 +85,7 @@ func (v *inventory) loadKeys() {
 	if v.keys.is {
 		s := &keySheet{
 			inventory: v, sheet: newSheet(v.keys.name, v.keys.text, v.report), radios: v.radiosByEUI(),
-			unknown: map[string]int{}, sessions: map[session]int{}, sharing: newSharing(),
+			unknown: map[string]int{}, payloads: map[string]int{}, sessions: map[session]int{}, sharing: newSharing(),
 		}
 		v.keys.text = nil
 		if !s.readHeader(keyColumns) {
@@ -129,6 +131,10 @@ func (s *keySheet) finish() {
 
 // readDevice checks the current line and keeps its device.
 func (s *keySheet) readDevice() {
+	if s.onlyPayload() {
+		s.readPayloadLine()
+		return
+	}
 	eui, err := parseEUI(s.cell("device"))
 	if err != nil {
 		s.wrong("device", "not a DevEUI", "16 hexadecimal digits"+asText(s.cell("device"), euiDigits))
@@ -142,6 +148,7 @@ func (s *keySheet) readDevice() {
 	}
 	device := lorawan.Device{DevEUI: eui}
 	good := s.readCells(&device, number)
+	payload := s.readPayload(eui)
 	if !ok {
 		s.unknown[eui] = number
 		if len(s.strays) < maxExamples {
@@ -150,6 +157,7 @@ func (s *keySheet) readDevice() {
 		return
 	}
 	known.keys = number
+	s.sensors[known.sensor].Payload = payload
 	if good && !known.spoilt && s.fits(&device, known) {
 		device.DevEUI, device.DevAddr, device.Relaxed = s.sensors[known.sensor].Event.Device, known.addr, known.relaxed
 		s.radioDevices = append(s.radioDevices, device)
@@ -158,6 +166,9 @@ func (s *keySheet) readDevice() {
 
 // first returns the line that a device has had already, 0 when it had none.
 func (s *keySheet) first(eui string, known *radio) int {
+	if number, ok := s.payloads[eui]; ok {
+		return number
+	}
 	if known != nil {
 		return known.keys
 	}

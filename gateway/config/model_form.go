@@ -91,6 +91,8 @@ type exampleForm struct {
 	Port         uint8                     `yaml:"port"`
 	Hex          *hexBytes                 `yaml:"hex"`
 	Text         *string                   `yaml:"text"`
+	Key          *hexBytes                 `yaml:"key"`
+	Meter        *hexBytes                 `yaml:"meter"`
 	Received     time.Time                 `yaml:"received"`
 	Samples      int                       `yaml:"samples"`
 	Measurements map[string]decoders.Value `yaml:"measurements"`
@@ -123,6 +125,12 @@ func (e *exampleForm) event(d *document, path string) event.Example {
 		example.Payload = []byte(*e.Text)
 	default:
 		d.at(path, "an example has one payload", "hex: or text:")
+	}
+	if e.Key != nil {
+		example.Key = *e.Key
+	}
+	if e.Meter != nil {
+		example.Meter = *e.Meter
 	}
 	return example
 }

@@ -104,7 +104,9 @@ func (m *Model) runExample(example *Example) error {
 	if received.IsZero() {
 		received = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	output, err := decoders.Run(m.Decode, decoders.Uplink{Port: example.Port, Payload: example.Payload, Received: received})
+	output, err := decoders.Run(m.Decode, decoders.Uplink{
+		Port: example.Port, Payload: example.Payload, Received: received, Key: example.Key, Meter: example.Meter,
+	})
 	if example.Error != "" {
 		if err == nil || !strings.Contains(err.Error(), example.Error) {
 			return fmt.Errorf("want an error with %q, got %v", example.Error, err)

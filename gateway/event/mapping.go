@@ -55,6 +55,8 @@ type Example struct {
 	Name         string
 	Port         uint8
 	Payload      []byte
+	Key          []byte // a test key, for encrypted payloads
+	Meter        []byte // address of the meter, where the payload needs it and leaves it out
 	Received     time.Time
 	Measurements map[string]decoders.Value // of the newest sample, by published name ("water_volume_2")
 	Alarms       []string                  // active ones
