@@ -39,7 +39,7 @@ func decodeFlowIQ(uplink Uplink) (Output, error) {
 	if err := telegram.open(uplink.Payload, uplink.Key); err != nil {
 		return Output{}, err
 	}
-	log := flowIQLog{times: map[uint64]time.Time{}}
+	var log flowIQLog
 	if err := log.read(telegram.records); err != nil {
 		return Output{}, err
 	}
@@ -68,10 +68,16 @@ func decodeFlowIQ(uplink Uplink) (Output, error) {
 // flowIQLog is what the records of a frame say together.
 type flowIQLog struct {
 	records  []mbusRecord
-	times    map[uint64]time.Time // by storage
+	times    []flowIQTime
 	dated    []flowIQDated
 	profile  bool
 	warnings []string
+}
+
+// flowIQTime is when the values of a storage were true.
+type flowIQTime struct {
+	storage uint64
+	at      time.Time
 }
 
 type flowIQDated struct {
@@ -82,12 +88,14 @@ type flowIQDated struct {
 // read finds the records and the dates among them.
 func (l *flowIQLog) read(payload []byte) error {
 	r := reader{payload: payload}
-	l.records = make([]mbusRecord, 0, 16)
+	l.records = make([]mbusRecord, 0, 4)
+	l.times = make([]flowIQTime, 0, 2)
+	l.dated = make([]flowIQDated, 0, 16)
 	var record mbusRecord
 	for mbusNext(&r, &record) {
 		if record.table == 0 && (record.vif == 0x6c || record.vif == 0x6d) && len(record.vifes) == 0 {
 			if at, ok := record.time(); ok {
-				l.times[record.storage] = at
+				l.times = append(l.times, flowIQTime{record.storage, at})
 			} else {
 				l.warnings = append(l.warnings, "a date that is not valid")
 			}
@@ -98,7 +106,17 @@ func (l *flowIQLog) read(payload []byte) error {
 	return r.err
 }
 
-// put notes a value. A field without one is left out.
+// time returns when the values of a storage were true, the zero time when the frame does not say it.
+func (l *flowIQLog) time(storage uint64) time.Time {
+	for i := range l.times {
+		if l.times[i].storage == storage {
+			return l.times[i].at
+		}
+	}
+	return time.Time{}
+}
+
+// put notes a value.
 func (l *flowIQLog) put(at time.Time, name, unit string, value Value) {
 	l.dated = append(l.dated, flowIQDated{at, Field{Name: name, Unit: unit, Value: value}})
 }
@@ -133,7 +151,7 @@ func (l *flowIQLog) add(record *mbusRecord) error {
 	}
 	field, left, ok := record.field(false)
 	if ok {
-		l.put(l.times[record.storage], field.Name, field.Unit, field.Value)
+		l.put(l.time(record.storage), field.Name, field.Unit, field.Value)
 	} else if left != "" {
 		l.warnings = append(l.warnings, "left out "+left)
 	}
@@ -141,7 +159,7 @@ func (l *flowIQLog) add(record *mbusRecord) error {
 }
 
 func (l *flowIQLog) addOwn(record *mbusRecord) {
-	at := l.times[record.storage]
+	at := l.time(record.storage)
 	number, ok := record.number(true)
 	name := ""
 	switch record.vifes[0] {
@@ -176,7 +194,7 @@ func (l *flowIQLog) addProfile(record *mbusRecord) error {
 	const control, spacing, head = 0, 1, 2
 	quantity, known := record.quantity()
 	base, ok := l.base(record)
-	at := l.times[record.storage]
+	at := l.time(record.storage)
 	switch {
 	case record.coding != mbusVariable || len(record.data) <= head || !record.isText():
 		return fmt.Errorf("%w: a profile without differences", ErrMalformed)
@@ -191,6 +209,8 @@ func (l *flowIQLog) addProfile(record *mbusRecord) error {
 		return fmt.Errorf("%w: a profile of %d bytes with control 0x%02x", ErrMalformed, len(record.data), record.data[control])
 	}
 	l.profile = true
+	start := len(l.dated)
+	defer func() { slices.Reverse(l.dated[start:]) }() // oldest first, which is nearly the order that samples wants
 	name := record.name(quantity.name, "", false)
 	for i := 1; len(differences) > 0; i++ {
 		element := mbusRecord{coding: byte(size), data: differences[:size]}
