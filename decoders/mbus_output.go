@@ -31,8 +31,8 @@ func (t *mbusTelegram) identity(fields []Field) []Field {
 
 // output reads the records into one sample.
 func (t *mbusTelegram) output(kind string) (Output, error) {
-	const most = 32
-	fields := t.identity(make([]Field, 0, most))
+	const identity, bytes = 8, 5 // a record has about 5 bytes
+	fields := t.identity(make([]Field, 0, identity+len(t.records)/bytes))
 	r := reader{payload: t.records}
 	var record mbusRecord
 	var warnings []string

@@ -233,7 +233,7 @@ func (t *mbusTelegram) checkKey(key []byte) error {
 	case len(key) != mbusKeyBytes:
 		return fmt.Errorf("%w: a payload_key of %d bytes, want %d", ErrMalformed, len(key), mbusKeyBytes)
 	case !t.known:
-		return fmt.Errorf("%w: encrypted, and who sent it stands in another frame: the meter's address is missing for this sensor", ErrMalformed)
+		return fmt.Errorf("%w: encrypted, and who sent it stands in another frame: a meter_address is missing for this sensor", ErrMalformed)
 	}
 	return nil
 }

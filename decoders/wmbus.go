@@ -67,7 +67,7 @@ func decodeWMBus(uplink Uplink) (Output, error) {
 
 // wmbusBytes returns what a payload of hexadecimal digits stands for, and any other as it is.
 func wmbusBytes(payload []byte) []byte {
-	if len(payload) < 2*(1+wmbusLinkBytes) || len(payload)%2 != 0 {
+	if len(payload) < 2*(1+wmbusLinkBytes) || len(payload)%2 != 0 || slices.ContainsFunc(payload, notHexDigit) {
 		return payload
 	}
 	bytes := make([]byte, len(payload)/2)
@@ -75,6 +75,10 @@ func wmbusBytes(payload []byte) []byte {
 		return payload
 	}
 	return bytes
+}
+
+func notHexDigit(b byte) bool {
+	return (b < '0' || b > '9') && (b < 'a' || b > 'f') && (b < 'A' || b > 'F')
 }
 
 // wmbusLink takes the length and the CRCs away.
@@ -136,14 +140,23 @@ func wmbusIntact(block []byte) bool {
 func wmbusChecksum(data []byte) uint16 {
 	var crc uint16
 	for _, b := range data {
-		crc ^= uint16(b) << 8
-		for range 8 {
-			carry := crc >> 15
-			crc = crc<<1 ^ carry*0x3d65
-		}
+		crc = crc<<8 ^ wmbusCRCs[byte(crc>>8)^b]
 	}
 	return ^crc
 }
+
+// wmbusCRCs are the remainders of all bytes by the polynomial of EN 13757-4.
+var wmbusCRCs = func() (remainders [256]uint16) {
+	const polynomial = 0x3d65
+	for i := range remainders {
+		remainder := uint16(i) << 8
+		for range 8 {
+			remainder = remainder<<1 ^ remainder>>15*polynomial
+		}
+		remainders[i] = remainder
+	}
+	return remainders
+}()
 
 // wmbusExtended reads the layers between link and transport, and returns what is behind them.
 func wmbusExtended(t *mbusTelegram, payload, key []byte) ([]byte, error) {
