@@ -74,6 +74,8 @@ type loader struct {
 	used         map[string]bool   // names of the folders that belfry.yaml names files in
 	keys         keyFile
 	radioDevices []lorawan.Device // of the network
+
+	examplesLater bool // models are not refused for examples that fail
 }
 
 // Load reads the folder dir and checks all of it. The Config is nil when a problem is fatal; with problems that are all

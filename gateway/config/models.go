@@ -23,6 +23,19 @@ func BuiltinModels() (map[string]*event.Model, Problems) {
 	return l.config.Models, l.report.sorted()
 }
 
+// TestedModels returns the built-in models and those of the folder dir, "" for none, also those whose examples fail. The
+// problems are those that keep a model from being run at all.
+func TestedModels(dir string, env Env) (map[string]*event.Model, Problems) {
+	l := newLoader(dir, env)
+	l.examplesLater = true
+	if dir == "" {
+		l.loadBuiltin(nil)
+	} else if l.isFolder() {
+		l.loadModels()
+	}
+	return l.config.Models, l.report.sorted()
+}
+
 // loadModels reads the models of the town and the built-in ones.
 func (l *loader) loadModels() {
 	own := l.list(l.folder, modelsFolder, ".yaml", l.report)
@@ -65,7 +78,11 @@ func (l *loader) loadModel(root fs.FS, file string, report *report) {
 	if !runnable || !d.onlyExamplesFaulty() {
 		model.Examples = nil // they would fail because of the mistakes above
 	}
-	d.blame("", model.Check(), func(err error) (string, error) {
+	check := model.Check
+	if l.examplesLater {
+		check = model.Prepare
+	}
+	d.blame("", check(), func(err error) (string, error) {
 		if mistake, ok := errors.AsType[*event.ModelError](err); ok {
 			return mistake.Key, mistake.Err
 		}

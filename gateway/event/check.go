@@ -21,9 +21,23 @@ func (e *ModelError) Unwrap() error { return e.Err }
 
 const defaultMaxAge = 36 * time.Hour
 
-// Check prepares the model for use, holds its names and units against the vocabulary and runs its examples. It returns
-// all mistakes, each a *ModelError, joined.
+// Check prepares the model for use and runs its examples. It returns all mistakes, each a *ModelError, joined.
 func (m *Model) Check() error {
+	if err := m.Prepare(); err != nil {
+		return err
+	}
+	var mistakes []error
+	for i := range m.Examples {
+		if err := m.RunExample(i); err != nil {
+			mistakes = append(mistakes, &ModelError{fmt.Sprintf("examples[%d]", i), err})
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// Prepare makes the model ready for use and holds its names and units against the vocabulary. It returns all mistakes, each a
+// *ModelError, joined.
+func (m *Model) Prepare() error {
 	if m.MaxAge == 0 {
 		m.MaxAge = defaultMaxAge
 	}
@@ -34,14 +48,6 @@ func (m *Model) Check() error {
 	mistakes = append(mistakes, m.Mapping.check()...)
 	if m.Decode == nil {
 		mistakes = append(mistakes, &ModelError{"decoder", errors.New("no decoder")})
-	}
-	if len(mistakes) > 0 {
-		return errors.Join(mistakes...)
-	}
-	for i := range m.Examples {
-		if err := m.runExample(&m.Examples[i]); err != nil {
-			mistakes = append(mistakes, &ModelError{fmt.Sprintf("examples[%d]", i), err})
-		}
 	}
 	return errors.Join(mistakes...)
 }
@@ -99,7 +105,10 @@ func unknown(what, written string, choices []string) error {
 	return fmt.Errorf("no %s %q in the vocabulary (see schema/vocabulary.json)", what, written)
 }
 
-func (m *Model) runExample(example *Example) error {
+// RunExample returns every difference between what the i-th example becomes and what it must become. Prepare must have
+// been called before.
+func (m *Model) RunExample(i int) error {
+	example := &m.Examples[i]
 	received := example.Received
 	if received.IsZero() {
 		received = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

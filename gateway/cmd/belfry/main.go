@@ -36,6 +36,7 @@ type commandLine struct {
 	Run       runCommand       `cmd:"" help:"Run the gateway until it is told to stop."`
 	Check     checkCommand     `cmd:"" help:"Check a configuration and say every mistake in it."`
 	Decode    decodeCommand    `cmd:"" help:"Decode one payload and show every step."`
+	Test      testCommand      `cmd:"" help:"Run every example of every model, and show what fails."`
 	Buffer    bufferCommand    `cmd:"" help:"Look into the buffer and its quarantine, also while the gateway runs."`
 	Sensors   sensorsCommand   `cmd:"" help:"Look at the sensors, and at those that nobody knows."`
 	CodecHost codecHostCommand `cmd:"" name:"codec-host" hidden:""`
