@@ -14,20 +14,21 @@ import (
 
 // modelForm is a file of models/ as it is written.
 type modelForm struct {
-	Model        string               `yaml:"model"`
-	Maker        string               `yaml:"maker"`
-	Product      string               `yaml:"product"`
-	Links        []string             `yaml:"links"`
-	Kind         string               `yaml:"kind"`
-	Service      string               `yaml:"service"`
-	Interval     time.Duration        `yaml:"interval"`
-	MaxAge       time.Duration        `yaml:"max_age"`
-	Decoder      string               `yaml:"decoder"`
-	JSON         decoders.JSONOptions `yaml:"json"`
-	Codec        codecForm            `yaml:"codec"`
-	Measurements measurementsForm     `yaml:"measurements"`
-	Alarms       alarmsForm           `yaml:"alarms"`
-	Examples     []exampleForm        `yaml:"examples"`
+	Model        string                 `yaml:"model"`
+	Maker        string                 `yaml:"maker"`
+	Product      string                 `yaml:"product"`
+	Links        []string               `yaml:"links"`
+	Kind         string                 `yaml:"kind"`
+	Service      string                 `yaml:"service"`
+	Interval     time.Duration          `yaml:"interval"`
+	MaxAge       time.Duration          `yaml:"max_age"`
+	Decoder      string                 `yaml:"decoder"`
+	JSON         decoders.JSONOptions   `yaml:"json"`
+	Layout       decoders.LayoutOptions `yaml:"layout"`
+	Codec        codecForm              `yaml:"codec"`
+	Measurements measurementsForm       `yaml:"measurements"`
+	Alarms       alarmsForm             `yaml:"alarms"`
+	Examples     []exampleForm          `yaml:"examples"`
 }
 
 // measurementsForm is name: field, or name: {field, unit, ...}, in the order of the file.

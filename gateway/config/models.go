@@ -138,31 +138,42 @@ func (d *document) onlyExamplesFaulty() bool {
 	return true
 }
 
-const jsonDecoder = "json"
+const (
+	jsonDecoder   = "json"
+	layoutDecoder = "layout"
+)
 
 // decoder returns the decoder that the model names, nil with a mistake.
 func (m *modelForm) decoder(d *document, l *loader, root fs.FS) decoders.Decoder {
-	if _, options, _ := child(d.root, jsonDecoder); options != nil && m.Decoder != jsonDecoder {
-		d.at(jsonDecoder, "these options are for decoder json only", "decoder: json")
-	}
-	if _, options, _ := child(d.root, codecDecoder); options != nil && m.Decoder != codecDecoder {
-		d.at(codecDecoder, "these options are for decoder codec only", "decoder: codec")
-	}
-	if m.Decoder == codecDecoder {
-		return m.Codec.decoder(d, l, root)
-	}
-	if m.Decoder == jsonDecoder {
-		decoder, err := decoders.NewJSON(m.JSON)
-		if err != nil {
-			key, message, _ := strings.Cut(err.Error(), ": ")
-			d.at(join(jsonDecoder, key), message, "")
-			d.faulty["decoder"] = true // there is none
+	for _, name := range []string{jsonDecoder, layoutDecoder, codecDecoder} {
+		if _, options, _ := child(d.root, name); options != nil && m.Decoder != name {
+			d.at(name, "these options are for decoder "+name+" only", "decoder: "+name)
 		}
-		return decoder
+	}
+	switch m.Decoder {
+	case codecDecoder:
+		return m.Codec.decoder(d, l, root)
+	case jsonDecoder:
+		return d.built(jsonDecoder, func() (decoders.Decoder, error) { return decoders.NewJSON(m.JSON) })
+	case layoutDecoder:
+		return d.built(layoutDecoder, func() (decoders.Decoder, error) { return decoders.NewLayout(m.Layout) })
 	}
 	decoder := decoders.Native(m.Decoder)
 	if decoder == nil {
-		d.at("decoder", fmt.Sprintf("no decoder %q", m.Decoder), choices(m.Decoder, append(decoders.Names(), jsonDecoder, codecDecoder)))
+		d.at("decoder", fmt.Sprintf("no decoder %q", m.Decoder), choices(m.Decoder, append(decoders.Names(), jsonDecoder, layoutDecoder, codecDecoder)))
+	}
+	return decoder
+}
+
+// built makes a decoder of the options under a key, and reports what is wrong in them.
+func (d *document) built(key string, build func() (decoders.Decoder, error)) decoders.Decoder {
+	decoder, err := build()
+	if err != nil {
+		d.blame("", err, func(err error) (string, error) {
+			below, message, _ := strings.Cut(err.Error(), ": ")
+			return join(key, below), errors.New(message)
+		})
+		d.faulty["decoder"] = true // there is none
 	}
 	return decoder
 }

@@ -17,7 +17,7 @@ type testCommand struct {
 
 // Run prints a line for each model as soon as it is done, then every example that failed, with what came out and what was wanted.
 func (c testCommand) Run(p program) error {
-	models, problems := config.TestedModels(c.Config, config.Env{})
+	models, problems := config.TestedModels(c.Config, config.Env{Codecs: codecs()})
 	names, err := c.names(models)
 	if err != nil {
 		fmt.Fprint(p.stderr, problems) // one of them may be why there is no such model
