@@ -13,7 +13,7 @@ import (
 var (
 	fieldName  = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 	knownUnits = []string{"", "%", "1", "1/h", "A", "By", "Cel", "K", "L", "L/h", "V", "W", "W.h", "[cft_i]", "[cft_i]/h", "[gal_us]", "[gal_us]/h", "[ppm]", "a", "cm", "d", "dB", "dBm", "deg", "h", "hPa", "kW.h", "lx", "m", "m3", "m3/h", "mA", "mV", "min", "mm", "ms", "s", "udeg", "ug/m3",
-		"GJ", "GJ/h", "Hz", "J", "J/h", "MW", "MW.h", "[degF]", "bar", "kg", "kg/h", "m3/min", "m3/s", "mo", "t"}
+		"GJ", "GJ/h", "Hz", "J", "J/h", "MW", "MW.h", "[degF]", "bar", "kg", "kg/h", "m3/min", "m3/s", "mo", "t", "[g]", "deg/s"}
 )
 
 // checkOutput holds what every decoder promises, whatever it was given.
