@@ -11,6 +11,7 @@ type claim struct {
 	feed      *Feed
 	device    *device
 	session   *session // that signed the frame
+	former    bool     // the device has a newer one: nothing is answered then, and nothing begins anew
 	counter   uint32
 	hash      uint32
 	wishes    wishes
@@ -20,6 +21,7 @@ type claim struct {
 
 	standing standing // as the transaction found it
 	reset    bool
+	began    bool     // a session, with this frame
 	over     []uint32 // addresses of sessions that are over
 	taken    bool
 }
@@ -39,7 +41,9 @@ func (c *claim) foresee() string {
 			return ""
 		case same:
 			return countRepeated
-		case c.device.Relaxed:
+		case c.former && standing == taken:
+			return countRepeated
+		case c.relaxed():
 			return ""
 		case standing == taken && !known && !c.device.saidElse(c.counter, c.hash):
 			return countRepeated
@@ -54,6 +58,9 @@ func (c *claim) paused() bool {
 	return time.Since(time.Unix(0, c.device.answered.Load())).Abs() > repeatPause
 }
 
+// relaxed says whether the counter may begin anew.
+func (c *claim) relaxed() bool { return c.device.Relaxed && !c.former }
+
 // again says whether the frame is the newest one, repeated because nobody answered.
 func (c *claim) again(up *counters) bool {
 	return c.wishes.acknowledge && c.answering && c.counter == up.top
@@ -61,7 +68,7 @@ func (c *claim) again(up *counters) bool {
 
 // run is a gateway.Claim.
 func (c *claim) run(tx gateway.Transaction) gateway.Claimed {
-	c.over, c.taken, c.reset = nil, false, false
+	c.over, c.taken, c.reset, c.began = nil, false, false, false
 	if c.answer != nil {
 		c.answer.wanted = false
 	}
@@ -70,21 +77,24 @@ func (c *claim) run(tx gateway.Transaction) gateway.Claimed {
 	if s == nil {
 		return gateway.Claimed{Discard: discardSession}
 	}
-	s.up.keep(c.device.Relaxed)
+	c.former = s == r.former // perhaps only since the frame was looked at
+	s.up.keep(c.relaxed())
 	claimed := gateway.Claimed{}
-	c.standing = s.up.standing(c.counter)
+	if c.standing = s.up.standing(c.counter); c.former && c.standing == fresh {
+		c.standing = late
+	}
 	switch c.standing {
 	case late:
 		claimed.Flags = flagsLate
 	case taken, gone:
 		same, known := s.up.same(c.counter, c.hash)
 		switch {
-		case same && c.again(&s.up):
+		case same && c.again(&s.up) && !c.former:
 			c.reply(r, s, tx)
 			return gateway.Claimed{Discard: discardCopy}
-		case same, c.standing == taken && !known && c.device.Relaxed:
+		case same, c.standing == taken && !known && c.relaxed():
 			return gateway.Claimed{Discard: discardCopy}
-		case !c.device.Relaxed:
+		case !c.relaxed():
 			return gateway.Claimed{Discard: discardReplayed}
 		}
 		c.reset = true
@@ -93,10 +103,10 @@ func (c *claim) run(tx gateway.Transaction) gateway.Claimed {
 	}
 	s.up.take(c.counter, c.hash)
 	c.taken = true
-	if s == r.pending && r.active != nil && r.active.devAddr != s.devAddr {
-		c.over = append(c.over, r.active.devAddr)
+	c.began = s == r.pending
+	if over := r.use(s); over != nil && !r.uses(over.devAddr) {
+		c.over = append(c.over, over.devAddr)
 	}
-	r.use(s)
 	if c.wishes.any() && c.standing != late {
 		c.reply(r, s, tx)
 	} else {
@@ -123,8 +133,8 @@ func (c *claim) committed() {
 	for _, address := range c.over {
 		c.feed.network.leave(address, c.device)
 	}
-	if c.taken {
-		c.device.say(c.counter, c.hash, c.reset)
+	if c.taken && !c.former {
+		c.device.say(c.counter, c.hash, c.reset || c.began)
 	}
 	if c.reset {
 		c.feed.Count(countResets)

@@ -40,7 +40,7 @@ type join struct {
 	answer  *answer
 
 	accepted *session // by the transaction
-	replaced *session // that its device never used
+	replaced *session // that its device never used, if nothing else has its address
 }
 
 func (f *Feed) resolveJoin(g *group) (all []*resolved, refused string) {
@@ -93,8 +93,12 @@ func (d *device) joinedWith(nonce uint16, state func(key string) []byte) bool {
 	if time.Since(time.Unix(0, d.joined.Load())) > copyTime {
 		return false
 	}
-	r := d.record(state)
-	return r.pending != nil && r.pending.devNonce == nonce || r.active != nil && r.active.joined && r.active.devNonce == nonce
+	for _, s := range d.sessions(d.record(state)) {
+		if s.devNonce == nonce {
+			return true
+		}
+	}
+	return false
 }
 
 // newAddress draws a DevAddr of the network's NetID that nobody here uses, or few do when all are taken: not all devices on
@@ -150,10 +154,13 @@ func (j *join) run(tx gateway.Transaction) gateway.Claimed {
 	default:
 		return gateway.Claimed{Discard: discardJoinNonce} // 16 million joins
 	}
-	j.replaced = r.pending
+	replaced := r.pending
 	r.pending = &session{
 		devAddr: j.address, joined: true, joinEUI: bigEndian(j.request.JoinEUI), joinNonce: r.joinNonce, devNonce: nonce,
 		netID: j.feed.network.NetID,
+	}
+	if replaced != nil && !r.uses(replaced.devAddr) {
+		j.replaced = replaced
 	}
 	j.device.save(tx, r)
 	j.accepted, j.answer.wanted = r.pending, true

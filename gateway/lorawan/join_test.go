@@ -252,6 +252,20 @@ func TestNoncesAreRememberedForEver(t *testing.T) {
 	}
 }
 
+// readings are the payloads that were taken, and which of them were flagged late.
+func (r *radio) readings() (all, late []string) {
+	for _, k := range r.Uplinks() {
+		if k.Facts != nil || k.Notice != nil {
+			continue
+		}
+		all = append(all, string(k.Payload))
+		if slices.Equal(k.Flags, flagsLate) {
+			late = append(late, string(k.Payload))
+		}
+	}
+	return all, late
+}
+
 func TestOldSessionIsGoodUntilTheNewOneIsUsed(t *testing.T) {
 	u, d := otaa(1, false)
 	r := start(t, newGround(), nil, d)
@@ -261,18 +275,103 @@ func TestOldSessionIsGoodUntilTheNewOneIsUsed(t *testing.T) {
 	r.join(u)
 	r.hear(old.send(3, "did not hear the answer"))
 	r.hear(u.send(3, "second session"))
-	r.hear(old.send(3, "over"))
-	var readings []string
-	for _, k := range r.Uplinks() {
-		if k.Facts == nil && k.Notice == nil {
-			readings = append(readings, string(k.Payload))
+	all, late := r.readings()
+	if want := []string{"first session", "did not hear the answer", "second session"}; !slices.Equal(all, want) || len(late) > 0 {
+		t.Errorf("got %q, late %q, want %q", all, late, want)
+	}
+}
+
+func TestLateFramesOfTheSessionBeforeAreTakenOnceEachAndNotAnswered(t *testing.T) {
+	eachVersion(t, func(t *testing.T, modern bool) {
+		for _, relaxed := range []bool{false, true} {
+			u, d := otaa(1, modern)
+			d.Relaxed = relaxed
+			g := newGround()
+			r := start(t, g, nil, d)
+			r.join(u)
+			var late [][]byte
+			u.confirmed = true
+			for i := range 6 {
+				if frame := u.send(3, fmt.Sprint("first ", i)); i%2 == 0 {
+					r.hear(frame)
+				} else {
+					late = append(late, frame)
+				}
+			}
+			r.sentFrame(4)
+			first := *u
+			r.join(u)
+			r.hear(u.send(3, "second 0"))
+			r.sentFrame(6) // two join-accepts, four acknowledgements
+			r.end()
+			r = start(t, g, nil, d)
+			for range 2 {
+				r.hear(late[2], late[0], late[1], first.frame(4, 3, []byte("first 4")))
+			}
+			all, flagged := r.readings()
+			want := []string{"first 5", "first 1", "first 3"}
+			if slices.Sort(want); !slices.Equal(all[:4], []string{"first 0", "first 2", "first 4", "second 0"}) || len(all) != 7 {
+				t.Fatalf("got %q", all)
+			}
+			if slices.Sort(flagged); !slices.Equal(flagged, want) {
+				t.Errorf("late are %q, want %q", flagged, want)
+			}
+			if r.Counted(countLate) != 3 || r.Counted(countRepeated) != 5 || len(r.Sent()) != 6 {
+				t.Errorf("counts %v, %d downlinks, want 3 late, 5 repeated and no more than 6 downlinks", r.counts, len(r.Sent()))
+			}
+			r.hear(u.send(3, "second 1"))
+			r.sentFrame(7)
+
+			u.confirmed = false
+			r.join(u)
+			r.hear(u.send(3, "third 0"))
+			r.hear(first.frame(6, 3, []byte("two sessions ago")))
+			if all, _ := r.readings(); len(all) != 9 || r.Counted(countUnknownAddress) != 1 {
+				t.Errorf("got %q, counts %v, want the address of the first session unknown", all, r.counts)
+			}
+		}
+	})
+}
+
+func TestFrameOfASessionThatAnotherReplacesMeanwhileIsLate(t *testing.T) {
+	u, d := otaa(1, false)
+	r := start(t, newGround(), nil, d)
+	r.join(u)
+	r.hear(u.send(3, "first"))
+	u.confirmed = true
+	late := u.send(3, "late")
+	r.join(u)
+	hold := make(chan struct{})
+	r.set(func() { r.hold = hold })
+	done := make(chan error, 2)
+	for _, phy := range [][]byte{u.send(3, "second"), late} {
+		r.feed.Receive([]Reception{r.heardBy(1, phy)}, func(err error) { done <- err })
+		time.Sleep(50 * time.Millisecond)
+	}
+	close(hold)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
 		}
 	}
-	if want := []string{"first session", "did not hear the answer", "second session"}; !slices.Equal(readings, want) {
-		t.Errorf("got %q, want %q", readings, want)
+	all, flagged := r.readings()
+	if !slices.Equal(all, []string{"first", "second", "late"}) || !slices.Equal(flagged, []string{"late"}) {
+		t.Errorf("got %q, late %q", all, flagged)
 	}
-	if r.Counted(countUnknownAddress) != 1 {
-		t.Errorf("counts %v, want the old address unknown", r.counts)
+	r.sentFrame(3)
+	if down := r.network.devices[d.DevEUI].record(r.State).former.down; down != 0 {
+		t.Errorf("the session before has used %d downlink counters", down)
+	}
+}
+
+func TestRecordOfTheFirstVersionIsRead(t *testing.T) {
+	r := &record{joinNonce: 5, devNonce: 9, active: &session{devAddr: 1, joined: true, up: counters{any: true, top: 9}}, pending: &session{joined: true, devAddr: 2}}
+	packed := r.encode()
+	packed = packed[:len(packed)-1] // nothing is there in place of the former session
+	packed[0] = recordFirst
+	got, err := decodeRecord(packed)
+	if err != nil || got.active.up.top != 9 || got.pending.devAddr != 2 || got.former != nil || got.devNonce != 9 {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

@@ -149,7 +149,7 @@ func (n *Network) Restore(state State) {
 			return
 		}
 		for _, s := range d.sessions(r) {
-			n.addresses[s.devAddr] = append(n.addresses[s.devAddr], d)
+			n.settle(s.devAddr, d)
 		}
 	})
 }
@@ -162,7 +162,7 @@ func (n *Network) Devices() int {
 	return len(n.devices)
 }
 
-// sessions lists the sessions that a device may use, the newest first. They are parts of the record; that of a device with
+// sessions lists the sessions whose frames are read, the newest first. They are parts of the record; that of a device with
 // keys from its maker is made where there is none.
 func (d *device) sessions(r *record) []*session {
 	if d.Activated() {
@@ -172,7 +172,7 @@ func (d *device) sessions(r *record) []*session {
 		return []*session{r.active}
 	}
 	var all []*session
-	for _, s := range []*session{r.pending, r.active} {
+	for _, s := range []*session{r.pending, r.active, r.former} {
 		if s != nil && s.joined {
 			all = append(all, s)
 		}
@@ -293,9 +293,13 @@ func (n *Network) Claim(devEUI, devAddr string, counter uint32, port uint8, payl
 		if s == nil {
 			return gateway.Claimed{}
 		}
-		s.up.keep(d.Relaxed)
+		s.up.keep(d.Relaxed && s != r.former)
 		claimed := gateway.Claimed{}
 		switch s.up.standing(counter) {
+		case fresh:
+			if s == r.former {
+				claimed.Flags = flagsLate
+			}
 		case late:
 			claimed.Flags = flagsLate
 		case taken:
@@ -314,13 +318,6 @@ func (n *Network) Claim(devEUI, devAddr string, counter uint32, port uint8, payl
 		d.save(tx, r)
 		claimed.Identity = d.identity(s, counter)
 		return claimed
-	}
-}
-
-// use makes a session the active one: what its device had before is over.
-func (r *record) use(s *session) {
-	if s == r.pending {
-		r.active, r.pending = s, nil
 	}
 }
 

@@ -13,6 +13,7 @@ type record struct {
 	devNonce  int32    // LoRaWAN 1.1: the last that was used; -1: none
 	active    *session // the one that the device uses
 	pending   *session // of the newest join, until the device uses it
+	former    *session // that the device used before; its frames may still come from a radio gateway that was cut off
 }
 
 // session is one activation of a device.
@@ -30,7 +31,8 @@ type session struct {
 }
 
 const (
-	recordVersion = 1
+	recordVersion = 2
+	recordFirst   = 1                 // without former
 	prefixRecord  = "lorawan/device/" // and the DevEUI
 	prefixNonces  = "lorawan/nonces/" // and the DevEUI: LoRaWAN 1.0, the nonces that were used
 )
@@ -43,8 +45,33 @@ func (r *record) encode() []byte {
 	b := []byte{recordVersion}
 	b = binary.AppendUvarint(b, uint64(r.joinNonce))
 	b = binary.AppendUvarint(b, uint64(r.devNonce+1))
-	b = r.active.append(b)
-	return r.pending.append(b)
+	for _, s := range []*session{r.active, r.pending, r.former} {
+		b = s.append(b)
+	}
+	return b
+}
+
+// uses says whether one of the sessions has an address.
+func (r *record) uses(address uint32) bool {
+	for _, s := range []*session{r.active, r.pending, r.former} {
+		if s != nil && s.devAddr == address {
+			return true
+		}
+	}
+	return false
+}
+
+// use makes a session the active one, if it is the pending one. It returns the session that is over then, nil if there is none.
+func (r *record) use(s *session) (over *session) {
+	if s != r.pending {
+		return nil
+	}
+	over = r.former
+	r.former, r.active, r.pending = r.active, s, nil
+	if r.former != nil {
+		r.former.up.keep(false)
+	}
+	return over
 }
 
 func (s *session) append(b []byte) []byte {
@@ -88,13 +115,17 @@ func decodeRecord(data []byte) (*record, error) {
 		return r, nil
 	}
 	d := reader{data: data}
-	if d.byte() != recordVersion {
+	version := d.byte()
+	if version != recordVersion && version != recordFirst {
 		return nil, errRecord
 	}
 	r.joinNonce = uint32(d.uvarint())
 	r.devNonce = int32(d.uvarint()) - 1
 	r.active = d.session()
 	r.pending = d.session()
+	if version > recordFirst {
+		r.former = d.session()
+	}
 	if d.failed || len(d.data) > 0 {
 		return nil, errRecord
 	}

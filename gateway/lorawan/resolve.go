@@ -26,14 +26,14 @@ const (
 	discardCopy         = "copy"               // a frame that was taken before; seen only in the transaction
 	discardCommands     = "mac_only"           // MAC commands and no payload
 	discardReplayed     = countReplayed        // seen only in the transaction
-	discardSession      = "session_over"       // of a session that another join replaced
+	discardSession      = "session_over"       // of a session that other joins replaced
 	discardJoinNonce    = countJoinNonce       // seen only in the transaction
 	countAnswers        = "answers"            // downlinks given to a radio gateway
 	countAnswerFailed   = "answers_failed"     // that no radio gateway took
 	countAnswerAirtime  = "answers_no_airtime" // that would have been more than the band allows
 	countJoins          = "joins"              // accepted
 	countResets         = "counter_resets"     // of devices that may
-	countLate           = "late"               // frames taken after newer ones
+	countLate           = "late"               // frames taken after newer ones, or of the session before
 )
 
 // Counts are what a feed counts, by the names that the source's Counters are to have.
@@ -121,6 +121,7 @@ const maxSharing = 16
 type match struct {
 	device  *device
 	session *session // as it was committed then
+	former  bool     // the device has a newer one
 	keys    sessionKeys
 	counter uint32
 }
@@ -134,10 +135,10 @@ func (n *Network) find(frame *dataFrame, g *group) *match {
 			if s.devAddr != frame.devAddr {
 				continue
 			}
-			keys := d.sessionKeys(s)
-			for _, counter := range s.up.candidates(frame.low, d.Relaxed) {
+			keys, former := d.sessionKeys(s), s == r.former
+			for _, counter := range s.up.candidates(frame.low, d.Relaxed && !former) {
 				if n.signed(frame, g, d, &keys, counter) {
-					return &match{d, s, keys, counter}
+					return &match{d, s, former, keys, counter}
 				}
 			}
 		}
@@ -188,11 +189,11 @@ func (f *Feed) resolveData(g *group) (all []*resolved, refused string) {
 		return nil, countMalformed
 	}
 	c := &claim{
-		feed: f, device: m.device, session: m.session, counter: m.counter, hash: saying(frame.port, payload),
-		wishes: frame.wishes(m.device.mac, commands), answering: canSend(best),
+		feed: f, device: m.device, session: m.session, former: m.former, counter: m.counter, hash: saying(frame.port, payload),
+		wishes: frame.wishes(m.device.mac, commands), answering: canSend(best) && !m.former,
 	}
 	if refused := c.foresee(); refused != "" {
-		if refused == countReplayed {
+		if refused == countReplayed && !m.former {
 			n.strange.note(replayed, frame.address().String(), m.device.DevEUI, &best[0].Reception)
 			return f.trouble([]*device{m.device}, troubleReplayed, g), refused
 		}
