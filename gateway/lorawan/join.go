@@ -123,11 +123,19 @@ const maxDraws = 1000 // of an address; some NetIDs have 128 of them
 
 // usedBefore says whether the request's DevNonce was used. LoRaWAN 1.1 counts them up; before, they may be drawn at random.
 func (j *join) usedBefore(state func(key string) []byte) bool {
-	nonce := uint16(j.request.DevNonce)
+	nonce, r := uint16(j.request.DevNonce), j.device.record(state)
 	if j.device.mac == lorawan.LoRaWAN1_1 {
-		return int32(nonce) <= j.device.record(state).devNonce
+		return int32(nonce) <= r.devNonce
 	}
-	return nonces(state(prefixNonces + j.device.DevEUI)).has(nonce)
+	return j.device.nonces(r, state).has(nonce)
+}
+
+// nonces returns those that were used with the key of today.
+func (d *device) nonces(r *record, state func(key string) []byte) nonces {
+	if r.rekeyed {
+		return nil
+	}
+	return state(prefixNonces + d.DevEUI)
 }
 
 const maxJoinNonce = 1<<24 - 1
@@ -143,8 +151,7 @@ func (j *join) run(tx gateway.Transaction) gateway.Claimed {
 	if j.device.mac == lorawan.LoRaWAN1_1 {
 		r.devNonce = int32(nonce)
 	} else {
-		key := prefixNonces + j.device.DevEUI
-		tx.SetState(key, nonces(tx.State(key)).with(nonce))
+		tx.SetState(prefixNonces+j.device.DevEUI, j.device.nonces(r, tx.State).with(nonce))
 	}
 	switch {
 	case r.joinNonce == 0:

@@ -365,14 +365,59 @@ func TestFrameOfASessionThatAnotherReplacesMeanwhileIsLate(t *testing.T) {
 }
 
 func TestRecordOfTheFirstVersionIsRead(t *testing.T) {
-	r := &record{joinNonce: 5, devNonce: 9, active: &session{devAddr: 1, joined: true, up: counters{any: true, top: 9}}, pending: &session{joined: true, devAddr: 2}}
-	packed := r.encode()
-	packed = packed[:len(packed)-1] // nothing is there in place of the former session
-	packed[0] = recordFirst
-	got, err := decodeRecord(packed)
-	if err != nil || got.active.up.top != 9 || got.pending.devAddr != 2 || got.former != nil || got.devNonce != 9 {
-		t.Errorf("got %+v, %v", got, err)
+	packed := []byte{
+		recordFirst, 5, 10,
+		3, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 7, 0, 9, 4, 0, // joined; address, epoch, down, JoinEUI, DevNonce, JoinNonce, NetID
+		5, 0, 0, 0, 2, 0, 0, 9, 1, 0, 0, 0, 0, // not joined; address, epoch, down, highest counter, window, no hashes
 	}
+	r, err := decodeRecord(packed)
+	if err != nil || r.joinNonce != 5 || r.devNonce != 9 || r.check != 0 || r.former != nil {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	if s := r.active; s.devAddr != 1 || s.down != 2 || s.joinEUI != 7 || s.devNonce != 9 || s.joinNonce != 4 || s.up.any {
+		t.Errorf("got active %+v", s)
+	}
+	if s := r.pending; s.devAddr != 2 || s.joined || s.check != 0 || s.up.top != 9 || s.standing(9) != taken {
+		t.Errorf("got pending %+v", s)
+	}
+}
+
+func TestDeviceWithANewKeyBeginsAnew(t *testing.T) {
+	eachVersion(t, func(t *testing.T, modern bool) {
+		u, d := otaa(1, modern)
+		g := newGround()
+		r := start(t, g, nil, d)
+		for range 3 {
+			r.join(u)
+		}
+		last := r.network.devices[d.DevEUI].record(r.State).joinNonce
+		old := *u
+		r.end()
+
+		fresh, other := otaa(2, modern) // as the device that had the DevEUI before, with a key and nonces of its own
+		fresh.eui, fresh.devEUI, other.DevEUI = u.eui, u.devEUI, d.DevEUI
+		r = start(t, g, nil, other)
+		r.hear(old.send(3, "of the old key"))
+		if r.Counted(countUnknownAddress) != 1 {
+			t.Errorf("counts %v, want the old session gone", r.counts)
+		}
+		if answer := r.join(fresh); uint32(answer.JoinNonce) <= last {
+			t.Errorf("got join nonce %d after %d", answer.JoinNonce, last)
+		}
+		r.hear(fresh.send(3, "of the new key"))
+		if all, _ := r.readings(); !slices.Equal(all, []string{"of the new key"}) {
+			t.Errorf("got %q", all)
+		}
+		fresh.nonce = 0
+		r.hear(fresh.request())
+		r.end()
+		r = start(t, g, nil, other)
+		fresh.nonce = 0
+		r.hear(fresh.request())
+		if r.Counted(countRepeated)+r.Counted(countJoinNonce) != 2 {
+			t.Errorf("counts %v, want the nonce used", r.counts)
+		}
+	})
 }
 
 func TestJoinsThatCannotBeAreCountedByReason(t *testing.T) {

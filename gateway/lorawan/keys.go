@@ -2,6 +2,8 @@ package lorawan
 
 import (
 	"crypto/aes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 
 	"github.com/brocaar/lorawan"
@@ -27,6 +29,13 @@ func (d *Device) joinKey() lorawan.AES128Key {
 		return lorawan.AES128Key(*d.NwkKey)
 	}
 	return lorawan.AES128Key(*d.AppKey)
+}
+
+// checkValue is a value that tells whether a key of the device is another than before, and nothing else of the key. Never 0.
+func (d *Device) checkValue(key lorawan.AES128Key) uint32 {
+	h := hmac.New(sha256.New, key[:])
+	_, _ = h.Write([]byte("belfry key check " + d.DevEUI))
+	return max(binary.BigEndian.Uint32(h.Sum(nil)), 1)
 }
 
 // Derivation blocks, sections 6.2.5 of LoRaWAN 1.0.4 and 6.2.6, 6.1.1 of 1.1.

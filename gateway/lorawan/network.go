@@ -68,6 +68,7 @@ type Network struct {
 type device struct {
 	Device
 	address  uint32 // ABP
+	check    uint32 // of the key that joins are signed with, or of the network key; 0 without a key
 	mac      lorawan.MACVersion
 	answered atomic.Int64 // when it last had an answer to a frame that it repeated, UnixNano
 	joined   atomic.Int64 // when it last joined, since the start, UnixNano
@@ -121,6 +122,12 @@ func (n *Network) Region() *Region { return n.region }
 func (n *Network) SetDevices(devices []Device) {
 	for i := range devices {
 		d := &device{Device: devices[i], mac: devices[i].version()}
+		switch {
+		case d.Activated() && d.NwkSKey != nil:
+			d.check = d.checkValue(lorawan.AES128Key(*d.NwkSKey))
+		case d.AppKey != nil:
+			d.check = d.checkValue(d.joinKey())
+		}
 		n.devices[d.DevEUI] = d
 		if d.Activated() {
 			address, err := strconv.ParseUint(d.DevAddr, 16, 32)
@@ -143,10 +150,13 @@ func (n *Network) Restore(state State) {
 		if d == nil || d.Activated() {
 			return
 		}
-		r, err := decodeRecord(value)
+		r, err := d.read(value)
 		if err != nil {
 			n.Log.Error("the session of a device cannot be read: it has to join again", "device", d.DevEUI, "err", err)
 			return
+		}
+		if r.rekeyed {
+			n.Log.Info("the key of a device is another than before: it has to join again", "device", d.DevEUI)
 		}
 		for _, s := range d.sessions(r) {
 			n.settle(s.devAddr, d)
@@ -166,10 +176,15 @@ func (n *Network) Devices() int {
 // keys from its maker is made where there is none.
 func (d *device) sessions(r *record) []*session {
 	if d.Activated() {
-		if r.active == nil || r.active.joined || r.active.devAddr != d.address {
-			r.active = &session{devAddr: d.address}
+		s := r.active
+		switch {
+		case s == nil || s.joined || s.devAddr != d.address:
+			s = &session{devAddr: d.address}
+		case s.check != 0 && s.check != d.check: // the epoch keeps the identities of its frames apart from those before
+			s = &session{devAddr: d.address, epoch: s.epoch + 1}
 		}
-		return []*session{r.active}
+		s.check, r.active = d.check, s
+		return []*session{s}
 	}
 	var all []*session
 	for _, s := range []*session{r.pending, r.active, r.former} {
@@ -237,11 +252,24 @@ func (n *Network) leave(address uint32, d *device) {
 
 // record returns what is committed of a device. One that cannot be read is as if it were not there.
 func (d *device) record(state func(key string) []byte) *record {
-	r, err := decodeRecord(state(prefixRecord + d.DevEUI))
+	r, err := d.read(state(prefixRecord + d.DevEUI))
 	if err != nil {
-		r = &record{devNonce: -1}
+		r, _ = d.read(nil)
 	}
 	return r
+}
+
+// read decodes a record. What was joined with another key than that of today is not in it.
+func (d *device) read(data []byte) (*record, error) {
+	r, err := decodeRecord(data)
+	if err != nil || d.Activated() {
+		return r, err
+	}
+	if r.check != 0 && r.check != d.check {
+		r.devNonce, r.active, r.pending, r.former, r.rekeyed = -1, nil, nil, nil, true
+	}
+	r.check = d.check
+	return r, nil
 }
 
 func (d *device) save(tx gateway.Transaction, r *record) {

@@ -7,13 +7,17 @@ import (
 )
 
 // record is what is remembered of a device. It commits with the events that it belongs to. There is no key in it: session
-// keys are derived again from the root keys, which stay in their file.
+// keys are derived again from the root keys, which stay in their file. What was counted with a key is worth nothing with
+// another: their check values tell.
 type record struct {
+	check     uint32   // of the key that joins are signed with; 0: not known
 	joinNonce uint32   // the last that was given out; 0: none
 	devNonce  int32    // LoRaWAN 1.1: the last that was used; -1: none
 	active    *session // the one that the device uses
 	pending   *session // of the newest join, until the device uses it
 	former    *session // that the device used before; its frames may still come from a radio gateway that was cut off
+
+	rekeyed bool // not kept: joins were signed with another key before
 }
 
 // session is one activation of a device.
@@ -22,6 +26,8 @@ type session struct {
 	epoch   uint32 // how often the frame counter began anew
 	up      counters
 	down    uint32 // the next downlink frame counter
+
+	check uint32 // without a join: of the network key; 0: not known
 
 	joined    bool // what follows is of the join
 	joinEUI   uint64
@@ -32,7 +38,7 @@ type session struct {
 
 const (
 	recordVersion = 2
-	recordFirst   = 1                 // without former
+	recordFirst   = 1                 // without former and check values
 	prefixRecord  = "lorawan/device/" // and the DevEUI
 	prefixNonces  = "lorawan/nonces/" // and the DevEUI: LoRaWAN 1.0, the nonces that were used
 )
@@ -43,6 +49,7 @@ var errRecord = errors.New("lorawan record cannot be read")
 // encode packs the record: a version, numbers as uvarints, and each session behind a byte that says whether it is there.
 func (r *record) encode() []byte {
 	b := []byte{recordVersion}
+	b = binary.BigEndian.AppendUint32(b, r.check)
 	b = binary.AppendUvarint(b, uint64(r.joinNonce))
 	b = binary.AppendUvarint(b, uint64(r.devNonce+1))
 	for _, s := range []*session{r.active, r.pending, r.former} {
@@ -94,6 +101,8 @@ func (s *session) append(b []byte) []byte {
 		b = binary.BigEndian.AppendUint16(b, s.devNonce)
 		b = binary.AppendUvarint(b, uint64(s.joinNonce))
 		b = binary.AppendUvarint(b, uint64(s.netID))
+	} else {
+		b = binary.BigEndian.AppendUint32(b, s.check)
 	}
 	if s.up.any {
 		b = binary.AppendUvarint(b, uint64(s.up.top))
@@ -115,15 +124,18 @@ func decodeRecord(data []byte) (*record, error) {
 		return r, nil
 	}
 	d := reader{data: data}
-	version := d.byte()
-	if version != recordVersion && version != recordFirst {
+	d.version = d.byte()
+	if d.version != recordVersion && d.version != recordFirst {
 		return nil, errRecord
+	}
+	if d.version > recordFirst {
+		r.check = binary.BigEndian.Uint32(d.take(4))
 	}
 	r.joinNonce = uint32(d.uvarint())
 	r.devNonce = int32(d.uvarint()) - 1
 	r.active = d.session()
 	r.pending = d.session()
-	if version > recordFirst {
+	if d.version > recordFirst {
 		r.former = d.session()
 	}
 	if d.failed || len(d.data) > 0 {
@@ -145,6 +157,8 @@ func (d *reader) session() *session {
 		s.devNonce = binary.BigEndian.Uint16(d.take(2))
 		s.joinNonce = uint32(d.uvarint())
 		s.netID = uint32(d.uvarint())
+	} else if d.version > recordFirst {
+		s.check = binary.BigEndian.Uint32(d.take(4))
 	}
 	if flags&4 != 0 {
 		s.up.any, s.up.top = true, uint32(d.uvarint())
@@ -161,8 +175,9 @@ func (d *reader) session() *session {
 
 // reader reads one part after the other and remembers when something was missing.
 type reader struct {
-	data   []byte
-	failed bool
+	data    []byte
+	version byte // of the record
+	failed  bool
 }
 
 var zeros [8]byte

@@ -197,6 +197,52 @@ func TestCounterThatBeginsAnewIsRefusedUnlessTheSensorMay(t *testing.T) { // F10
 	}
 }
 
+func TestCounterBeginsAnewWithANewKeyOnly(t *testing.T) {
+	u, d := abp(1, 0x01020304)
+	g := newGround()
+	r := start(t, g, nil, d)
+	u.confirmed = true
+	for i := range 20 {
+		r.hear(u.send(3, fmt.Sprint("before", i)))
+	}
+	r.sentFrame(20)
+	r.end()
+	old := *u
+	replaced, other := abp(2, 0x01020304)
+	other.DevEUI, replaced.confirmed = d.DevEUI, true
+	r = start(t, g, nil, other)
+	r.hear(replaced.send(3, "after0"))
+	replaced.answer(t, r.sentFrame(21).PHY, 0, 0)
+	r.hear(old.frame(0, 3, []byte("before0")))
+	got := r.Uplinks()
+	if len(got) != 21 || got[20].Claimed.Identity == got[0].Claimed.Identity || len(got[20].Flags) > 0 {
+		t.Errorf("got %d uplinks, the last with %+v", len(got), got[len(got)-1].Claimed)
+	}
+	r.end()
+	r = start(t, g, nil, other)
+	r.hear(replaced.frame(0, 3, []byte("after0")), replaced.frame(0, 3, []byte("else")))
+	if len(r.Uplinks()) != 21 {
+		t.Error("the counter begins anew without a new key")
+	}
+}
+
+func TestNoKeyIsInTheStore(t *testing.T) {
+	u, given := abp(1, 0x01020304)
+	joining, d := otaa(2, true)
+	r := start(t, newGround(), nil, given, d)
+	r.join(joining)
+	r.hear(u.send(3, "x"), joining.send(3, "y"))
+	for name, value := range r.state {
+		for _, key := range [][16]byte{u.forward, u.app, joining.appKey, joining.nwkKey, joining.forward, joining.serve, joining.encrypt, joining.app} {
+			for from := range len(key) - 3 {
+				if bytes.Contains(value, key[from:from+4]) {
+					t.Errorf("%s holds a part of a key", name)
+				}
+			}
+		}
+	}
+}
+
 func TestLateCopyIsNotTakenForANewBeginning(t *testing.T) {
 	u, d := abp(1, 0x01020304)
 	d.Relaxed = true
