@@ -14,6 +14,7 @@ import (
 // Uplink is one message as a source took it.
 type Uplink struct {
 	Device   string // how the inventory finds the sensor: DevEUI (16 hex digits, lower case) or the name in the topic
+	Vouched  bool   // the device's own keys say whose it is: the inventory finds its sensor whatever source that is bound to
 	Topic    string // where it came from, for people; "" where the transport has none
 	Port     uint8  // LoRaWAN FPort; 0 where the transport has none
 	Payload  []byte // the device's bytes, what the decoder reads; nil when only Readings or Facts are known

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,5 +95,39 @@ func TestUplinkThatItsClaimDiscardsIsNotCountedAsStored(t *testing.T) {
 	got := g.intakes["a"].snapshot()
 	if want := (Intake{Received: 2, Duplicates: 2}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestUplinkThatIsVouchedForIsItsSensorsWhateverSourceHearsIt(t *testing.T) {
+	decode := func(u decoders.Uplink) (decoders.Output, error) {
+		if u.Payload[0] == 9 {
+			return decoders.Output{}, decoders.ErrMalformed
+		}
+		return leakMeter(u)
+	}
+	g := newBufferedGateway(t, decode, func(model *event.Model) []Sensor {
+		return []Sensor{{Event: event.Sensor{ID: "M.1", Device: "meter-1"}, Model: model, Service: "water", Token: "M_2e1", Source: "a"}}
+	})
+	claims := 0
+	claim := func(Transaction) Claimed { claims++; return Claimed{} }
+	claimed := Uplink{Device: "meter-1", Payload: []byte{1}, Received: received, Identity: "1", Claim: claim}
+	vouched := Uplink{Device: "meter-1", Payload: []byte{2}, Received: received, Identity: "2", Claim: claim, Vouched: true}
+	unreadable := Uplink{Device: "meter-1", Payload: []byte{9}, Received: received, Identity: "3", Claim: claim, Vouched: true}
+	if err := sendUp(t, g.emit("b"), claimed); err != nil || claims != 0 {
+		t.Errorf("got %v; what only says whose it is has used up %d counters", err, claims)
+	}
+	if err := sendUp(t, g.emit("b"), vouched, unreadable); err != nil || claims != 2 {
+		t.Errorf("got %v, %d claims, want 2", err, claims)
+	}
+	if got := events(t, g, buffer.Normal); len(got) != 1 || !strings.Contains(got[0], "M.1") {
+		t.Errorf("got events %q", got)
+	}
+	got := quarantine(t, g)
+	if len(got) != 2 || got[0].Stage != "inventory" || got[1].Stage != "decode" {
+		t.Fatalf("got %+v in quarantine", got)
+	}
+	records, _ := g.Buffer.Read(buffer.Quarantine, 1, 2)
+	if again := retried(t, g, records[1].Seq); again.Outcome != RetryStill || again.Reason != got[1].Reason {
+		t.Errorf("decoded again: %+v, want the same reason", again)
 	}
 }

@@ -11,7 +11,7 @@ type Sensor struct {
 	Event    event.Sensor // what of it is published
 	Model    *event.Model
 	Service  string
-	Source   string // the only source it may come from; "" for any
+	Source   string // the only source it may come from, unless its keys vouch for it; "" for any
 	Asset    string
 	Interval time.Duration // expected time between two uplinks; 0 when not known
 	Token    string        // the id as a token of a NATS subject
@@ -22,6 +22,7 @@ type Sensor struct {
 type Inventory struct {
 	sensors []Sensor
 	devices map[address]*Sensor
+	names   map[string]*Sensor // by device alone; the first of several
 	ids     map[string]*Sensor
 }
 
@@ -32,11 +33,15 @@ func NewInventory(sensors []Sensor) *Inventory {
 	inventory := &Inventory{
 		sensors: sensors,
 		devices: make(map[address]*Sensor, len(sensors)),
+		names:   make(map[string]*Sensor, len(sensors)),
 		ids:     make(map[string]*Sensor, len(sensors)),
 	}
 	for i := range sensors {
 		sensor := &sensors[i]
 		inventory.devices[address{sensor.Source, sensor.Event.Device}] = sensor
+		if inventory.names[sensor.Event.Device] == nil {
+			inventory.names[sensor.Event.Device] = sensor
+		}
 		inventory.ids[sensor.Event.ID] = sensor
 	}
 	return inventory
@@ -48,6 +53,15 @@ func (i *Inventory) Find(source, device string) *Sensor {
 		return sensor
 	}
 	return i.devices[address{"", device}]
+}
+
+// FindVouched is Find for a device that is known by more than what the source says: if no sensor of the source has it, that of
+// another does.
+func (i *Inventory) FindVouched(source, device string) *Sensor {
+	if sensor := i.Find(source, device); sensor != nil {
+		return sensor
+	}
+	return i.names[device]
 }
 
 // Sensor returns the sensor with the given id, nil if there is none.

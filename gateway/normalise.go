@@ -80,8 +80,15 @@ func (n *Normaliser) Prepare(source string, uplink *Uplink) *Prepared {
 	if uplink.Fault != nil {
 		return p.reject("source", uplink.Fault)
 	}
-	p.sensor = n.Inventory.Find(source, uplink.Device)
+	find := n.Inventory.Find
+	if uplink.Vouched {
+		find = n.Inventory.FindVouched
+	}
+	p.sensor = find(source, uplink.Device)
 	if p.sensor == nil {
+		if !uplink.Vouched { // or anybody could use up what belongs to a sensor that is bound to another source
+			uplink.Claim = nil
+		}
 		return p.reject("inventory", fmt.Errorf("no sensor with device %q (add a line to sensors/*.csv)", uplink.Device))
 	}
 	if uplink.Readings != nil {

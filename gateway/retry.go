@@ -187,7 +187,7 @@ func (r *Retrier) decode(a *retry, message *event.Quarantined) {
 		}
 		uplink = Uplink{
 			Device: message.Device, Topic: message.Topic, Port: message.Port, Payload: message.Payload, Raw: message.Raw,
-			Received: message.Received, Time: message.Time,
+			Received: message.Received, Time: message.Time, Vouched: r.wasOf(message),
 		}
 	}
 	if message.Identity != "" {
@@ -202,6 +202,12 @@ func (r *Retrier) decode(a *retry, message *event.Quarantined) {
 		a.mark = r.Normaliser.ids.Sum(identity)
 		a.foreign = identity != message.Identity // the mark of the message in quarantine is another
 	}
+}
+
+// wasOf says whether a message was found to be of the sensor that has its device today.
+func (r *Retrier) wasOf(message *event.Quarantined) bool {
+	sensor := r.Normaliser.Inventory.Sensor(message.Sensor)
+	return sensor != nil && sensor.Event.Device == message.Device
 }
 
 func (r *Retrier) reread(message *event.Quarantined) (Uplink, bool) {

@@ -78,7 +78,7 @@ func (f *Feed) resolveJoin(g *group) (all []*resolved, refused string) {
 	}
 	j.answer = &answer{feed: f, device: d, group: g, join: j}
 	r := &resolved{group: g, answer: j.answer, after: j.committed, uplink: gateway.Uplink{
-		Device: d.DevEUI, Raw: []byte(g.phy), Received: earliest(g), Time: bestTime(best), Claim: j.run, Hurry: true,
+		Device: d.DevEUI, Vouched: true, Raw: []byte(g.phy), Received: earliest(g), Time: bestTime(best), Claim: j.run, Hurry: true,
 		Facts: map[string]string{"joined": earliest(g).UTC().Format(time.RFC3339), "dev_addr": devAddr(j.address).String()},
 	}}
 	return []*resolved{r}, ""

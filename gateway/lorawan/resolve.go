@@ -200,7 +200,7 @@ func (f *Feed) resolveData(g *group) (all []*resolved, refused string) {
 		return nil, refused
 	}
 	r := &resolved{group: g, uplink: gateway.Uplink{
-		Device: m.device.DevEUI, Port: frame.port, Raw: []byte(g.phy), Received: earliest(g), Time: bestTime(best),
+		Device: m.device.DevEUI, Vouched: true, Port: frame.port, Raw: []byte(g.phy), Received: earliest(g), Time: bestTime(best),
 		Link: link(best, g), Claim: c.run, Hurry: c.answering && c.wishes.any(),
 	}}
 	if frame.hasPort && frame.port > 0 {

@@ -66,7 +66,7 @@ func (f *Feed) trouble(devices []*device, kind string, g *group) []*resolved {
 	}
 	best := g.best()
 	return []*resolved{{uplink: gateway.Uplink{
-		Device: d.DevEUI, Received: earliest(g),
+		Device: d.DevEUI, Vouched: true, Received: earliest(g),
 		Notice: &event.Notice{
 			Code: kind, Reason: fmt.Sprintf(troubleReason[kind], count),
 			Details: map[string]any{"count": count, "rssi": best[0].RSSI, "snr": best[0].SNR},
