@@ -271,3 +271,42 @@ func TestRepeatedFrameIsAnsweredAlsoWhenTheClockWasSetBack(t *testing.T) {
 	r.hear(frame)
 	r.sentFrame(2)
 }
+
+func TestWhatAGatewayKeptWhileItWasCutOffIsNotAnswered(t *testing.T) {
+	joining, joins := otaa(1, false)
+	u, d := abp(2, 0x01020304)
+	u.confirmed = true
+	r := start(t, newGround(), nil, joins, d)
+	hear := func(phy []byte, late time.Duration, gateways ...int) {
+		t.Helper()
+		var all []Reception
+		for _, number := range gateways {
+			heard := r.heardBy(number, phy)
+			heard.Time = heard.Received
+			if number == 1 {
+				heard.Time = heard.Received.Add(-late)
+			}
+			all = append(all, heard)
+		}
+		if err := r.receive(all...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear(u.send(3, "kept"), time.Hour, 1)
+	hear(joining.request(), time.Hour-10*time.Second, 1)
+	if len(r.Uplinks()) != 1 || len(r.Sent()) != 0 || r.Counted(countJoinLate) != 1 {
+		t.Errorf("%d uplinks, %d downlinks, counts %v; want the reading and no answer", len(r.Uplinks()), len(r.Sent()), r.counts)
+	}
+	if down := r.network.devices[d.DevEUI].record(r.State).active.down; down != 0 {
+		t.Errorf("%d downlink counters are used", down)
+	}
+	hear(u.send(3, "heard by another in time"), time.Minute, 1, 2)
+	if sent := r.sentFrame(1); sent.gateway != "0000000000000002" {
+		t.Errorf("answered through %s", sent.gateway)
+	}
+	hear(joining.request(), 4*time.Second, 1) // the device listens 5 and 6 seconds after
+	r.sentFrame(2)
+	hear(u.send(3, "a clock that is wrong"), 1000*time.Second, 1)
+	hear(u.send(3, "a clock that is wrong"), 1000*time.Second+200*time.Millisecond, 1)
+	r.sentFrame(3)
+}

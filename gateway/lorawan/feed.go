@@ -79,7 +79,8 @@ func (f *Feed) take(h heard) {
 		h.delivery.settle(nil)
 		return
 	}
-	if !f.Downlink {
+	h.late = f.network.tooLate(&h.Reception)
+	if !f.Downlink || h.late {
 		h.Transmit = nil
 	}
 	f.collect(h)

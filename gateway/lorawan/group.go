@@ -11,6 +11,7 @@ import (
 type heard struct {
 	Reception
 	delivery *delivery
+	late     bool // too late for an answer
 }
 
 // group is one frame with all copies of it that came in while they were waited for, whatever sources they came through.

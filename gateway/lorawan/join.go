@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/brocaar/lorawan"
@@ -65,6 +66,9 @@ func (f *Feed) resolveJoin(g *group) (all []*resolved, refused string) {
 	}
 	if ok, err := phy.ValidateUplinkJoinMIC(d.joinKey()); err != nil || !ok {
 		return refuse("signed with another key than the key file has", countJoinUnsigned)
+	}
+	if !canSend(best) && slices.ContainsFunc(best, func(h heard) bool { return h.late }) {
+		return refuse("came when the device listened no more (was its radio gateway cut off?)", countJoinLate)
 	}
 	if !canSend(best) {
 		return refuse("nothing may be sent to it (downlink: true lets devices join)", countJoinDownlink)

@@ -58,6 +58,7 @@ type Network struct {
 	state   State              // written only by Restore
 	strange strangers
 	budgets budgets
+	lags    lags
 
 	mu        sync.RWMutex
 	addresses map[uint32][]*device // who may use a DevAddr, guarded by mu

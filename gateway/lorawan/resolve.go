@@ -22,6 +22,7 @@ const (
 	countJoinUnsigned   = "join_mic_failed"    // signed with another key
 	countJoinNonce      = "join_nonce_used"    // a join-request that was used before
 	countJoinDownlink   = "join_downlink_off"  // nothing may be sent, so nobody can join
+	countJoinLate       = "join_too_late"      // a join-request that a radio gateway kept while it was cut off
 	countJoinKeys       = "join_no_key"        // a join-request of a device that has its session from its maker
 	discardCopy         = "copy"               // a frame that was taken before; seen only in the transaction
 	discardCommands     = "mac_only"           // MAC commands and no payload
@@ -40,7 +41,7 @@ const (
 func Counts() []string {
 	return []string{
 		"frames", "copies", countMalformed, countNoUplink, countUnknownAddress, countUnsigned, countRepeated, countReplayed, countUnknownEUI,
-		countJoinUnsigned, countJoinNonce, countJoinDownlink, countJoinKeys, countAnswers, countAnswerFailed, countAnswerAirtime,
+		countJoinUnsigned, countJoinNonce, countJoinDownlink, countJoinLate, countJoinKeys, countAnswers, countAnswerFailed, countAnswerAirtime,
 		countJoins, countResets, countLate,
 	}
 }
