@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func TestWhatCannotBeHeldEndsTheFeedAndIsNotSettled(t *testing.T) {
 
 func TestWhatWasHeardIsHandedOverAtTheEnd(t *testing.T) {
 	u, d := abp(1, 0x01020304)
-	r := start(t, newGround(), func(o *Options) { o.Collect = 5 * time.Second }, d)
+	r := start(t, newGround(), func(o *Options) { o.Collect, o.RX1Delay = 5*time.Second, 6*time.Second }, d)
 	done := make(chan error, 1)
 	r.feed.Receive([]Reception{r.heardBy(1, u.send(3, "x"))}, func(err error) { done <- err })
 	began := time.Now()
@@ -151,7 +152,7 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 
 func TestEndIsInTimeHoweverMuchWaits(t *testing.T) {
 	u, d := abp(1, 0x01020304)
-	r := start(t, newGround(), func(o *Options) { o.Collect = maxCollect }, d)
+	r := start(t, newGround(), func(o *Options) { o.Collect, o.RX1Delay = maxCollect, 6*time.Second }, d)
 	var settled atomic.Int64
 	taken := int64(0)
 	for range maxWaiting {
@@ -295,5 +296,28 @@ func TestFrameOverWhichTheProgramStumblesStopsNoOther(t *testing.T) {
 	all := r.Uplinks()
 	if len(all) != 2 || all[0].Fault == nil || all[1].Fault != nil {
 		t.Errorf("got %+v", all)
+	}
+}
+
+func TestCollectionLeavesTimeForAnAnswer(t *testing.T) {
+	for _, c := range []struct {
+		collect, delay time.Duration
+		key            string
+	}{
+		{0, time.Second, ""},
+		{500 * time.Millisecond, time.Second, ""},
+		{501 * time.Millisecond, time.Second, "collect"},
+		{1500 * time.Millisecond, 2 * time.Second, ""},
+		{maxCollect, 6 * time.Second, ""},
+		{maxCollect + 1, time.Second, "collect"},
+		{maxCollect, 0, "rx1_delay"},
+	} {
+		options := Defaults()
+		options.Collect, options.RX1Delay = c.collect, c.delay
+		_, err := New(options)
+		mistake, _ := errors.AsType[*OptionError](err)
+		if c.key == "" && err != nil || c.key != "" && (mistake == nil || mistake.Key != c.key || strings.Contains(err.Error(), "\n")) {
+			t.Errorf("%s before %s: got %v, want a mistake at %q", c.collect, c.delay, err, c.key)
+		}
 	}
 }

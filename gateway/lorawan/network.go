@@ -82,7 +82,8 @@ type device struct {
 
 const (
 	maxCollect  = 5 * time.Second
-	maxRX1Delay = 15 // seconds
+	maxRX1Delay = 15                     // seconds
+	answerTime  = 500 * time.Millisecond // from the end of the collection to the first window: both ways over the network, and the disk
 	maxNetID    = 1<<24 - 1
 )
 
@@ -103,6 +104,8 @@ func New(options Options) (*Network, error) {
 	}
 	if options.RX1Delay%time.Second != 0 || options.RX1Delay < time.Second || options.RX1Delay > maxRX1Delay*time.Second {
 		mistake("rx1_delay", "%s is not a number of seconds between 1s and %ds", options.RX1Delay, maxRX1Delay)
+	} else if most := options.RX1Delay - answerTime; options.Collect > most && options.Collect <= maxCollect {
+		mistake("collect", "%s leaves no time to answer when devices listen after %s (at most %s, or a longer rx1_delay)", options.Collect, options.RX1Delay, most)
 	}
 	region, err := newRegion(options)
 	if err != nil {
