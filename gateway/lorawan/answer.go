@@ -149,11 +149,14 @@ func (a *answer) commands() (options []lorawan.Payload) {
 
 const minorVersion = 1 // LoRaWAN 1.1
 
-// heardAt is when the uplink ended: by a radio gateway's own clock where that can be, else by the box's.
+// heardAt is when the uplink ended: by a radio gateway's GPS where that can be, else by the box's clock. What other clocks
+// radio gateways have nobody knows.
 func heardAt(best []heard, g *group) time.Time {
 	received := earliest(g)
-	if at := bestTime(best); !at.IsZero() && at.Sub(received).Abs() < time.Minute {
-		return at
+	for i := range best {
+		if at := best[i].Time; best[i].GPS && !at.IsZero() && at.Sub(received).Abs() < time.Minute {
+			return at
+		}
 	}
 	return received
 }

@@ -79,7 +79,8 @@ func TestLinkCheckAndDeviceTimeAreAnswered(t *testing.T) {
 		frame := u.send(3, "x")
 		at := time.Now().Add(-123 * time.Millisecond)
 		one, two := r.heardBy(1, frame), r.heardBy(2, frame)
-		one.Time = at
+		one.Time = at.Add(-time.Second) // by no GPS
+		two.Time, two.GPS = at, true
 		if err := r.receive(one, two); err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,7 @@ type Reception struct {
 
 	Received time.Time // when it came in at this box
 	Time     time.Time // when the frame was heard, by the radio gateway's GPS or network time; zero when it gave none
+	GPS      bool      // Time is GPS time
 
 	// Transmit sends an answer through this radio gateway; nil when it cannot send. It must not block for long, and is
 	// called by a feed's goroutine: that of its own source or of another, and perhaps when the Run of its source is over.

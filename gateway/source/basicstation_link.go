@@ -184,7 +184,7 @@ func (l *stationLink) hear(uplink *station.Uplink, received time.Time) {
 	}
 	reception := lorawan.Reception{
 		Gateway: l.router.Hex(), PHY: uplink.PHY, Frequency: uplink.Frequency, DataRate: rate, RSSI: uplink.RSSI, SNR: uplink.SNR,
-		Received: received, Time: uplink.Time,
+		Received: received, Time: uplink.Time, GPS: !uplink.Time.IsZero(),
 	}
 	if l.options.Downlink {
 		reception.Transmit = func(down lorawan.Downlink) error { return l.transmit(down, uplink.Context) }

@@ -152,6 +152,6 @@ func (s *bridge) reception(uplink *gateway.Uplink) (r *lorawan.Reception, form b
 	}
 	return &lorawan.Reception{
 		Gateway: eui, PHY: frame.phy, Frequency: frame.frequency, DataRate: frame.rate, RSSI: frame.rssi, SNR: frame.snr,
-		Received: uplink.Received, Time: frame.time,
+		Received: uplink.Received, Time: frame.time, GPS: frame.gps,
 	}, frame.bridgeForm, nil
 }

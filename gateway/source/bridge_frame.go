@@ -19,6 +19,7 @@ type bridgeFrame struct {
 	rssi      int
 	snr       float64
 	time      time.Time // when the frame was heard; zero when the gateway has no time
+	gps       bool      // time is by GPS
 	badCRC    bool
 }
 
@@ -142,9 +143,9 @@ var gpsEpoch = time.Date(1980, 1, 6, 0, 0, 0, 0, time.UTC)
 // gpsAhead is how far GPS time is ahead of UTC: the leap seconds since 1980, the last of which was in 2016.
 const gpsAhead = 18 * time.Second
 
-// setGPS takes the time since GPS's first day, unless there is a better one.
+// setGPS takes the time since GPS's first day, which is better than that of the gateway's own clock.
 func (f *bridgeFrame) setGPS(since time.Duration) {
-	if f.time.IsZero() && since > 0 {
-		f.time = gpsEpoch.Add(since - gpsAhead)
+	if since > 0 {
+		f.time, f.gps = gpsEpoch.Add(since-gpsAhead), true
 	}
 }

@@ -186,6 +186,7 @@ func TestModulationsAndTimesOfFrames(t *testing.T) {
 		{"LR-FHSS of v4 in protobuf", pack(t, hopping), "LR-FHSS 137000 Hz 2/3", bridgeTime},
 		{"2.4 GHz", up(`"modulation":{"lora":{"bandwidth":812500,"spreadingFactor":12}}`, ""), "SF12BW812", time.Time{}},
 		{"time of v4", up(lora, `"gwTime":"2022-07-16T15:00:12.5Z","nsTime":"2022-07-16T16:00:00Z"`), "SF12BW125", heard},
+		{"the time of the satellites first", up(lora, `"gwTime":"2022-07-16T16:00:00Z","timeSinceGpsEpoch":"1342018830.500s"`), "SF12BW125", heard},
 		{"only the time of the satellites", up(lora, `"timeSinceGpsEpoch":"1342018830.500s"`), "SF12BW125", heard},
 		{"the same in protobuf", pack(t, satellite), "SF7BW125", heard},
 		{"only the network's time", up(lora, `"nsTime":"2022-07-16T16:00:00Z"`), "SF12BW125", time.Time{}},
@@ -194,6 +195,8 @@ func TestModulationsAndTimesOfFrames(t *testing.T) {
 		got, uplink := readBridge(testBridge(t, nil), bridgeTopic+"up", c.payload)
 		if got == nil || got.DataRate.String() != c.rate || !got.Time.Equal(c.time) {
 			t.Errorf("%s: got %+v, %v; want %s at %s", c.name, got, uplink.Fault, c.rate, c.time)
+		} else if satellites := strings.Contains(c.name, "satellites") || c.name == "the same in protobuf"; got.GPS != satellites {
+			t.Errorf("%s: by GPS %v, want %v", c.name, got.GPS, satellites)
 		}
 	}
 }

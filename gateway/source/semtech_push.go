@@ -101,7 +101,7 @@ func (r *semtechRun) takePush(d *datagram) {
 func (r *semtechRun) reception(d *datagram, frame *semtech.Frame) lorawan.Reception {
 	heard := lorawan.Reception{
 		Gateway: d.sender.name, PHY: frame.PHY, Frequency: frame.Frequency, DataRate: frame.DataRate,
-		RSSI: frame.RSSI, SNR: frame.SNR, Received: d.received, Time: frame.Time,
+		RSSI: frame.RSSI, SNR: frame.SNR, Received: d.received, Time: frame.Time, GPS: frame.GPS,
 	}
 	if r.options.Downlink {
 		sender, timestamp, received := d.sender, frame.Timestamp, d.received

@@ -142,13 +142,16 @@ func TestGPSTimeGoesBeforeTheOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := time.Date(2026, time.January, 14, 17, 2, 10, 412_000_000, time.UTC)
-	if got := push.Frames[0].Time; !got.Equal(want) {
-		t.Errorf("got %s, want %s", got, want)
+	if got := push.Frames[0]; !got.Time.Equal(want) || !got.GPS {
+		t.Errorf("got %s, by GPS %v, want %s", got.Time, got.GPS, want)
 	}
 	for written, want := range map[string]int{`"time":"2099-01-01T00:00:00Z"`: 2099, `"tmms":10000000000000`: 2296, `"tmms":0`: 1980} {
 		push, err := ParsePush(pushOf(change(`"tmst"`, written+`,"tmst"`)))
 		if err != nil || len(push.Frames) != 1 {
 			t.Fatal(push, err)
+		}
+		if byGPS := strings.Contains(written, "tmms"); push.Frames[0].GPS != byGPS {
+			t.Errorf("%s is by GPS: got %v", written, !byGPS)
 		}
 		if got := push.Frames[0].Time.Year(); written != `"tmms":0` && got != want || got < 1979 {
 			t.Errorf("%s is in %d, want %d", written, got, want)

@@ -19,6 +19,7 @@ type Frame struct {
 	PHY       []byte
 	Timestamp uint32    // µs of the radio's own clock at the end of the frame; it wraps
 	Time      time.Time // UTC, by the radio gateway's GPS or clock; zero when it tells none
+	GPS       bool      // Time is by GPS
 	Frequency uint32    // Hz
 	DataRate  lorawan.DataRate
 	RSSI      int     // dBm, of the signal when the gateway tells it apart from the channel
@@ -155,7 +156,7 @@ func (w *written) check() (Frame, error) {
 		return Frame{}, err
 	}
 	if w.gps >= 0 {
-		f.Time = gpsTime(int64(w.gps))
+		f.Time, f.GPS = gpsTime(int64(w.gps)), true
 	}
 	heard := w.signal
 	if w.best != nil {

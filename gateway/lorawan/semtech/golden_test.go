@@ -46,7 +46,7 @@ func TestDocumentedExamplesAreRead(t *testing.T) {
 		}}}},
 		{"lr-fhss.json", Push{Frames: []Frame{{
 			PHY: unhex(t, "40bc1a01268039300aaabb11223344"), Timestamp: 3512348513,
-			Time: moment("2021-11-18T10:41:05.123Z"), Frequency: 865_400_000,
+			Time: moment("2021-11-18T10:41:05.123Z"), GPS: true, Frequency: 865_400_000,
 			DataRate: lorawan.DataRate{OccupiedWidth: 137_000, CodingRate: "4/6"}, RSSI: -105,
 		}}}},
 	} {
