@@ -149,23 +149,60 @@ func (n *Network) SetDevices(devices []Device) {
 // first feed runs.
 func (n *Network) Restore(state State) {
 	n.state = state
+	var lost, begun, rekeyed affected
 	state.EachState(prefixRecord, func(key string, value []byte) {
 		d := n.devices[strings.TrimPrefix(key, prefixRecord)]
-		if d == nil || d.Activated() {
+		if d == nil {
 			return
 		}
 		r, err := d.read(value)
-		if err != nil {
-			n.Log.Error("the session of a device cannot be read: it has to join again", "device", d.DevEUI, "err", err)
+		switch {
+		case err != nil && d.Activated():
+			begun.add(d.DevEUI, err)
 			return
-		}
-		if r.rekeyed {
-			n.Log.Info("the key of a device is another than before: it has to join again", "device", d.DevEUI)
+		case err != nil:
+			lost.add(d.DevEUI, err)
+			return
+		case d.Activated():
+			return
+		case r.rekeyed:
+			rekeyed.add(d.DevEUI, nil)
 		}
 		for _, s := range d.sessions(r) {
 			n.settle(s.devAddr, d)
 		}
 	})
+	rekeyed.report(n.Log.Info, "keys of devices are others than before: they have to join again")
+	lost.report(n.Log.Error, "sessions cannot be read: their devices have to join again")
+	begun.report(n.Log.Error, "frame counters of devices without join cannot be read: they begin anew, recorded frames may be taken again, "+
+		"and devices may take no answer before the downlink counter is where it was")
+}
+
+// affected are devices that something happened to, for one line in the log however many they are.
+type affected struct {
+	devices []string // the first of them
+	count   int
+	err     error // of the first, if there is one
+}
+
+const maxNamed = 10 // devices in one line
+
+func (a *affected) add(device string, err error) {
+	if a.count++; a.count == 1 {
+		a.err = err
+	}
+	if len(a.devices) < maxNamed {
+		a.devices = append(a.devices, device)
+	}
+}
+
+func (a *affected) report(log func(message string, args ...any), what string) {
+	switch {
+	case a.err != nil:
+		log(what, "count", a.count, "devices", a.devices, "err", a.err)
+	case a.count > 0:
+		log(what, "count", a.count, "devices", a.devices)
+	}
 }
 
 // Devices is how many devices the network knows.

@@ -3,9 +3,11 @@ package lorawan
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -484,5 +486,25 @@ func TestDamagedRecordIsAnErrorAndNoPanic(t *testing.T) {
 	}
 	if _, err := decodeRecord(append(packed, 0)); err == nil {
 		t.Error("a byte too many passes")
+	}
+}
+
+func TestRecordsThatCannotBeReadAreToldOnce(t *testing.T) {
+	g := newGround()
+	var devices []Device
+	for i := range byte(20) {
+		_, given := abp(i+1, 0x01020300+uint32(i))
+		_, joins := otaa(i+1, false)
+		devices = append(devices, given, joins)
+		g.state[prefixRecord+given.DevEUI], g.state[prefixRecord+joins.DevEUI] = []byte{99}, []byte{recordVersion}
+	}
+	u, _ := abp(1, 0x01020300)
+	var log bytes.Buffer
+	r := start(t, g, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) }, devices...)
+	r.hear(u.send(3, "x"))
+	wantPayloads(t, r, "x")
+	if lines := strings.Count(log.String(), "\n"); lines != 2 || strings.Count(log.String(), "count=20") != 2 ||
+		!strings.Contains(log.String(), "have to join again") || !strings.Contains(log.String(), "downlink counter") {
+		t.Errorf("got %d lines, want one for each kind of device:\n%s", lines, log.String())
 	}
 }
