@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -220,6 +221,39 @@ func TestTheSameFrameByANetworkServerIsOneEvent(t *testing.T) {
 	}
 	if (*Network)(nil).Claim(d.DevEUI, "01020304", 0, 3, nil) != nil {
 		t.Error("no network knows a session")
+	}
+}
+
+func TestNewBeginningFarBelowIsOneByANetworkServerToo(t *testing.T) {
+	for _, relaxed := range []bool{false, true} {
+		u, d := abp(1, 0x01020304)
+		d.Relaxed = relaxed
+		r := start(t, newGround(), nil, d)
+		claim := func(counter uint32, payload string) gateway.Claimed {
+			t.Helper()
+			r.commit([]gateway.Uplink{{Payload: []byte(payload), Claim: r.network.Claim(d.DevEUI, "01020304", counter, 3, []byte(payload))}})
+			all := r.Uplinks()
+			return all[len(all)-1].Claimed
+		}
+		u.counter = 1000
+		r.hear(u.send(3, "before"))
+		first := claim(0, "after 0")
+		if reset := slices.Equal(first.Flags, flagsReset); reset != relaxed {
+			t.Errorf("relaxed %v: got flags %v", relaxed, first.Flags)
+		}
+		if want := "lorawan:" + d.DevEUI + ":01020304:0:1:0"; relaxed && first.Identity != want {
+			t.Errorf("got identity %s, want that of a new epoch, %s", first.Identity, want)
+		}
+		if second := claim(1, "after 1"); len(second.Flags) > 0 {
+			t.Errorf("relaxed %v: the second frame has flags %v", relaxed, second.Flags)
+		}
+		if !relaxed {
+			continue
+		}
+		r.hear(u.frame(1, 3, []byte("after 1")))
+		if r.hear(u.frame(2, 3, []byte("after 2"))); len(r.Uplinks()) != 4 || r.Counted(countResets) != 0 {
+			t.Errorf("got %q, counts %v, want the radio to go on from there", payloads(r.Uplinks()), r.counts)
+		}
 	}
 }
 

@@ -362,25 +362,27 @@ func (n *Network) Claim(devEUI, devAddr string, counter uint32, port uint8, payl
 		if s == nil {
 			return gateway.Claimed{}
 		}
-		s.up.keep(d.Relaxed && s != r.former)
+		relaxed := d.Relaxed && s != r.former
+		s.up.keep(relaxed)
 		claimed := gateway.Claimed{}
-		switch s.up.standing(counter) {
+		switch standing := s.up.standing(counter); standing {
 		case fresh:
 			if s == r.former {
 				claimed.Flags = flagsLate
 			}
 		case late:
 			claimed.Flags = flagsLate
-		case taken:
-			if same, known := s.up.same(counter, hash); same || !known {
+		case taken, gone:
+			if standing == gone && !relaxed { // an old copy has the identity of the event that it was, which the store remembers
+				claimed.Identity = d.identity(s, counter)
+				return claimed
+			}
+			if same, known := s.up.same(counter, hash); standing == taken && (same || !known) {
 				return gateway.Claimed{Discard: discardCopy}
 			}
 			// The network server let the counter begin anew.
 			s.epoch, s.up = s.epoch+1, counters{hashes: s.up.hashes}
 			claimed.Flags = flagsReset
-		case gone: // an old copy has the identity of the event that it was, which the store remembers
-			claimed.Identity = d.identity(s, counter)
-			return claimed
 		}
 		s.up.take(counter, hash)
 		r.use(s)
