@@ -217,15 +217,7 @@ func (n *Network) Devices() int {
 // keys from its maker is made where there is none.
 func (d *device) sessions(r *record) []*session {
 	if d.Activated() {
-		s := r.active
-		switch {
-		case s == nil || s.joined || s.devAddr != d.address:
-			s = &session{devAddr: d.address}
-		case s.check != 0 && s.check != d.check: // the epoch keeps the identities of its frames apart from those before
-			s = &session{devAddr: d.address, epoch: s.epoch + 1}
-		}
-		s.check, r.active = d.check, s
-		return []*session{s}
+		return []*session{d.given(r)}
 	}
 	var all []*session
 	for _, s := range []*session{r.pending, r.active, r.former} {
@@ -234,6 +226,24 @@ func (d *device) sessions(r *record) []*session {
 		}
 	}
 	return all
+}
+
+// given is the session of a device with keys from its maker. That of the address before is kept, should the device get that
+// again.
+func (d *device) given(r *record) *session {
+	ours := func(s *session) bool { return s != nil && !s.joined && s.devAddr == d.address }
+	if !ours(r.active) {
+		before := r.active
+		if r.active = r.former; !ours(r.active) {
+			r.active = &session{devAddr: d.address}
+		}
+		r.former = before
+	}
+	if s := r.active; s.check != 0 && s.check != d.check { // the epoch keeps the identities of its frames apart from those before
+		r.active = &session{devAddr: d.address, epoch: s.epoch + 1}
+	}
+	r.active.check = d.check
+	return r.active
 }
 
 const maxKeys = 4 // sessions of one device whose keys are kept

@@ -15,7 +15,7 @@ type record struct {
 	devNonce  int32    // LoRaWAN 1.1: the last that was used; -1: none
 	active    *session // the one that the device uses
 	pending   *session // of the newest join, until the device uses it
-	former    *session // that the device used before; its frames may still come from a radio gateway that was cut off
+	former    *session // that the device used before; its frames may still come late, or it may get the address again
 
 	rekeyed bool // not kept: joins were signed with another key before
 }

@@ -228,6 +228,30 @@ func TestCounterBeginsAnewWithANewKeyOnly(t *testing.T) {
 	}
 }
 
+func TestDeviceThatGetsItsAddressBackHasItsCountersToo(t *testing.T) {
+	g := newGround()
+	u, d := abp(1, 0x01020304)
+	elsewhere, moved := abp(1, 0x05060708)
+	r := start(t, g, nil, d)
+	first := u.send(3, "a")
+	r.hear(first, u.send(3, "b"))
+	r.end()
+	r = start(t, g, nil, moved)
+	r.hear(elsewhere.send(3, "c"), first)
+	r.end()
+	r = start(t, g, nil, d)
+	r.hear(first)
+	r.hear(u.send(3, "d"))
+	r.end()
+	r = start(t, g, nil, moved)
+	r.hear(elsewhere.frame(0, 3, []byte("c")))
+	got := payloads(r.Uplinks())
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"a", "b", "c", "d"}) || r.Counted(countRepeated) != 2 || r.Counted(countUnknownAddress) != 1 {
+		t.Errorf("got %q, counts %v, want nothing taken twice", got, r.counts)
+	}
+}
+
 func TestNoKeyIsInTheStore(t *testing.T) {
 	u, given := abp(1, 0x01020304)
 	joining, d := otaa(2, true)
