@@ -57,6 +57,9 @@ func TestKeysLeaveTheirFileNowhere(t *testing.T) {
 	}
 	w.bins[1].nonce--
 	f.sends(w.bins[1].join())
+	foreign := *w.bins[1]
+	foreign.appKey[3] ^= 7
+	f.sends(foreign.join())
 	f.sends(w.bins[1].join()[:22])
 	w.bins[2].counter = 0
 	forged := *w.bins[2]
