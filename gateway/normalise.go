@@ -55,6 +55,7 @@ type Prepared struct {
 	uplink     *Uplink
 	sensor     *Sensor
 	identity   string
+	replayed   bool     // it comes from quarantine
 	claimed    []string // flags that its Claim gave, set by Build
 	discarded  bool     // by its Claim, set by Build
 	samples    []sample
@@ -144,7 +145,8 @@ func (p *Prepared) reject(stage string, err error) *Prepared {
 		Payload: u.Payload, Raw: u.Raw, Identity: p.identity, Received: u.Received, Time: u.Time,
 	}
 	if p.sensor != nil {
-		p.rejected.Sensor, p.rejected.Model = p.sensor.Event.ID, p.sensor.Model.Name
+		model := p.sensor.Model
+		p.rejected.Sensor, p.rejected.Model, p.rejected.Decoder = p.sensor.Event.ID, model.Name, model.Version
 	}
 	return p
 }
@@ -321,6 +323,9 @@ func (p *Prepared) draftObservation(d *draft, i int, alarms []string) {
 	s := &p.samples[i]
 	e := p.event(event.TypeObservation, identity, s)
 	e.Measurements, e.Alarms, e.Link, e.Flags = s.measurements, alarms, p.uplink.Link, withFlags(s.flags, p.claimed)
+	if p.replayed {
+		e.Flags = withFlags(e.Flags, []string{event.FlagReplayed})
+	}
 	d.append(buffer.Normal, p.normaliser.pack(&e, p.sensor.Token))
 }
 

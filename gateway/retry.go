@@ -19,7 +19,7 @@ type Rereader interface {
 }
 
 // Retrier decodes what is in quarantine again, with the configuration of today. What comes of it has the ids that it would
-// have had the first time.
+// have had the first time, and observations the flag "replayed".
 type Retrier struct {
 	Normaliser *Normaliser
 	Sources    []Source
@@ -194,6 +194,7 @@ func (r *Retrier) decode(a *retry, message *event.Quarantined) {
 		uplink.Identity = message.Identity
 	}
 	a.prepared = r.Normaliser.Prepare(message.Source, &uplink)
+	a.prepared.replayed = true
 	if rejected := a.prepared.Rejected(); rejected != nil {
 		a.end(RetryStill, rejected.Reason)
 		return

@@ -20,6 +20,8 @@ type codecForm struct {
 	File      string            `yaml:"file"`      // beside the model's own file, or in a folder below
 	Variables map[string]string `yaml:"variables"` // input.variables
 	Normalize bool              `yaml:"normalize"` // take the result of normalizeUplink
+
+	hash string // of the codec, once it is loaded
 }
 
 // decoder loads the codec in a process of its own. nil with a mistake, which is reported.
@@ -45,6 +47,7 @@ func (c *codecForm) decoder(d *document, l *loader, root fs.FS) decoders.Decoder
 	if err != nil {
 		return mistake("file", err.Error(), "")
 	}
+	c.hash = loaded.Hash
 	decoder, err := loaded.Decoder(codechost.Options{Variables: c.Variables, Normalize: c.Normalize})
 	if err != nil {
 		key := "file"

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"belfry/buffer"
+	"belfry/decoders"
 	"belfry/gateway"
 	"belfry/gateway/event"
 )
@@ -140,6 +142,19 @@ func TestModelOfTheTownTakesThePlaceOfTheBuiltInOne(t *testing.T) {
 	config, problems = Load(dir, Env{Models: builtIn})
 	if len(problems) > 0 || config.Models["dingtek-df702"].Maker != "Dingtek" {
 		t.Fatalf("got %v, problems %v", config, problems)
+	}
+}
+
+func TestModelSaysWhichDecoderItHasInWhichVersion(t *testing.T) {
+	models, problems := BuiltinModels()
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for name, model := range models {
+		native := "native " + name
+		if decoders.Native(name) != nil && model.Version != native || !regexp.MustCompile(`^(native [a-z0-9.-]+|[a-z]+ sha256:[0-9a-f]{12})$`).MatchString(model.Version) {
+			t.Errorf("model %s has decoder %q", name, model.Version)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,6 +76,7 @@ func (l *loader) loadModel(root fs.FS, file string, report *report) {
 	var written modelForm
 	d.fill("", d.root, &written)
 	model := written.event(d, l, root, name)
+	model.Version = written.version(text)
 	if !runnable || !d.onlyExamplesFaulty() {
 		model.Examples = nil // they would fail because of the mistakes above
 	}
@@ -136,6 +138,20 @@ func (d *document) onlyExamplesFaulty() bool {
 		d.faulty[example+"]"] = true
 	}
 	return true
+}
+
+// version says which decoder the model has. The built-in ones change with the program only; what others do is written in
+// the model's file, or in the codec's.
+func (m *modelForm) version(text []byte) string {
+	if decoders.Native(m.Decoder) != nil {
+		return "native " + m.Decoder
+	}
+	hash := m.Codec.hash
+	if m.Decoder != codecDecoder {
+		hash = fmt.Sprintf("%x", sha256.Sum256(text))
+	}
+	const digits = 12
+	return m.Decoder + " sha256:" + hash[:min(digits, len(hash))]
 }
 
 const (

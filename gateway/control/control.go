@@ -46,6 +46,7 @@ type Query struct {
 	Stage   string     `json:"stage,omitempty"`  // this and the next two: of quarantine only
 	Source  string     `json:"source,omitempty"`
 	Model   string     `json:"model,omitempty"`
+	Since   time.Time  `json:"since,omitzero"` // with a time, of the event or when the message was received, not before
 	From    buffer.Seq `json:"from,omitempty"`
 	To      buffer.Seq `json:"to,omitempty"`
 	Limit   int        `json:"limit,omitempty"`   // of one page

@@ -170,6 +170,10 @@ func TestRecordsAreFoundInOrderWithTheirStates(t *testing.T) {
 			{Query{Stage: "decode", Source: "radio", Model: "m", Sensor: "S2"}, 0, "14q"},
 			{Query{Source: "other"}, 0, ""},
 			{Query{Stage: "damaged"}, 0, "17d"},
+			{Query{Lane: "quarantine", Since: time.Date(2026, 1, 14, 17, 2, 2, 0, time.UTC)}, 0, "14q 15q 16q"},
+			{Query{Lane: "quarantine", Model: "m", Since: time.Date(2026, 1, 14, 18, 2, 4, 0, time.FixedZone("", 3600))}, 0, "16q"},
+			{Query{Since: time.Date(2026, 1, 14, 17, 2, 10, 0, time.UTC), To: 12}, 0, "1h 2h 3h 4h 5p 6p 7p 8p 9p 10p 11p"},
+			{Query{Since: time.Date(2026, 1, 14, 17, 2, 11, 0, time.UTC)}, 0, ""},
 		} {
 			if got := strings.Join(seqs(t, asked, c.query, c.limit), " "); got != c.want {
 				t.Errorf("%+v: got %s, want %s", c.query, got, c.want)

@@ -41,7 +41,7 @@ func (f *Folder) Records(ctx context.Context, query Query) (Page, error) {
 		}
 		record := next.take()
 		page.Next = record.Seq + 1
-		if shown, ok := query.show(record, next.state); ok {
+		if shown, ok := query.show(record, next.state); ok && !shown.Time.Before(query.Since) {
 			page.Records = append(page.Records, shown)
 			size += 64 + len(shown.ID) + len(shown.Subject)
 			if query.Content {

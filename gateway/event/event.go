@@ -18,7 +18,7 @@ const (
 // The flags an event may carry.
 const (
 	FlagLate           = "late"
-	FlagReplayed       = "replayed"
+	FlagReplayed       = "replayed" // its message waited in quarantine
 	FlagClockFault     = "clock_fault"
 	FlagDecoderWarning = "decoder_warning"
 	FlagCounterReset   = "fcnt_reset" // the device's frame counter began anew without a join

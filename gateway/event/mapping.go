@@ -17,6 +17,7 @@ type Model struct {
 	Interval time.Duration // expected time between two uplinks; 0 when it has none
 	MaxAge   time.Duration // how old a device's time stamp may be; 36 h unless the model says otherwise
 	Decode   decoders.Decoder
+	Version  string // which decoder that is, and which version of it: "native dingtek-df702", "codec sha256:0123456789ab"
 	Mapping  Mapping
 	Examples []Example
 }

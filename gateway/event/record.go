@@ -63,6 +63,7 @@ type Quarantined struct {
 	Device   string    `json:"device,omitempty"`
 	Sensor   string    `json:"sensor,omitempty"`
 	Model    string    `json:"model,omitempty"`
+	Decoder  string    `json:"decoder,omitempty"` // the Version of the model
 	Port     uint8     `json:"port,omitempty"`
 	Payload  []byte    `json:"payload,omitempty"` // the device's bytes
 	Raw      []byte    `json:"raw,omitempty"`     // the whole message, or the packed Record at stage "publish"

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -27,10 +29,34 @@ type filter struct {
 	Source string `placeholder:"NAME" help:"Only of this source."`
 	Sensor string `placeholder:"ID" help:"Only of this sensor."`
 	Model  string `placeholder:"NAME" help:"Only of sensors of this model."`
+	Since  since  `placeholder:"TIME" help:"Only what was received since then: RFC 3339, or how long ago, such as 24h or 7d."`
+}
+
+// since is a time, or how long ago it was.
+type since struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *since) UnmarshalText(text []byte) error {
+	written := string(text)
+	if at, err := time.Parse(time.RFC3339, written); err == nil {
+		s.Time = at
+		return nil
+	}
+	ago, err := time.ParseDuration(written)
+	if days, ok := strings.CutSuffix(written, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		ago = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || ago <= 0 {
+		return fmt.Errorf("got %q, want a time such as 2026-01-14T17:00:00Z, or how long ago: 90m, 24h, 7d", text)
+	}
+	s.Time = time.Now().Add(-ago)
+	return nil
 }
 
 func (f *filter) query() control.Query {
-	return control.Query{Lane: "quarantine", Stage: f.Stage, Source: f.Source, Sensor: f.Sensor, Model: f.Model}
+	return control.Query{Lane: "quarantine", Stage: f.Stage, Source: f.Source, Sensor: f.Sensor, Model: f.Model, Since: f.Since.Time}
 }
 
 type quarantineListCommand struct {
@@ -112,7 +138,7 @@ func messageText(r control.Record) string {
 		field("sent", stamp(m.Time)+" (the network's time)")
 	}
 	for _, f := range [][2]string{
-		{"source", m.Source}, {"topic", m.Topic}, {"device", m.Device}, {"sensor", r.Sensor}, {"model", m.Model}, {"id", r.ID}, {"identity", m.Identity},
+		{"source", m.Source}, {"topic", m.Topic}, {"device", m.Device}, {"sensor", r.Sensor}, {"model", m.Model}, {"decoder", m.Decoder}, {"id", r.ID}, {"identity", m.Identity},
 	} {
 		field(f[0], f[1])
 	}
@@ -139,13 +165,16 @@ func rawText(raw []byte) string {
 type chosen struct {
 	filter
 	Seqs []buffer.Seq `arg:"" optional:"" name:"seq" help:"Numbers, as list prints them."`
-	All  bool         `help:"All messages, or all that the filters leave."`
+	All  bool         `help:"All messages, or all that the filters leave; a filter alone says so too."`
 }
 
 func (c *chosen) check() error {
+	if len(c.Seqs) == 0 && c.filter != (filter{}) {
+		c.All = true
+	}
 	switch {
 	case len(c.Seqs) == 0 && !c.All:
-		return errors.New("which messages? Give their numbers, or --all with or without --stage, --source, --sensor, --model")
+		return errors.New("which messages? Give their numbers, or --all or some of --stage, --source, --sensor, --model, --since")
 	case len(c.Seqs) > 0 && (c.All || c.filter != filter{}):
 		return errors.New("give numbers, or --all with filters, not both")
 	}

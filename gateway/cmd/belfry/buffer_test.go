@@ -199,6 +199,32 @@ func TestQuarantineCommandsLookRetryAndDrop(t *testing.T) {
 	})
 }
 
+func TestQuarantineIsChosenByModelAndTime(t *testing.T) {
+	withAndWithout(t, func(t *testing.T, config string, _ bool) {
+		for flags, want := range map[string]int{
+			"--since 24h": 2, "--since 7d": 2, "--since 2026-01-14T17:00:00Z": 2, "--since 2099-01-01T00:00:00+01:00": 0, "--model dingtek-df702": 0,
+			"--since 24h --source other": 0,
+		} {
+			if out := says(t, 0, "quarantine list --json "+flags+" -c "+config); strings.Count(out, "\n") != want {
+				t.Errorf("%s: got %s, want %d messages", flags, out, want)
+			}
+		}
+		for _, time := range []string{"yesterday", "-24h", "0d", "14.01.2026", "xd"} {
+			says(t, exitUsage, "quarantine list --since="+time+" -c "+config, "how long ago")
+		}
+		says(t, 0, "quarantine retry --since 2099-01-01T00:00:00Z -c "+config, "0 left quarantine", "0 stay")
+		says(t, 0, "quarantine retry --all --model other --since 24h -c "+config, "0 left quarantine", "0 stay")
+		says(t, exitUsage, "quarantine retry 3 --since 24h -c "+config, "not both")
+		says(t, 0, "quarantine retry --since 24h -c "+config, "3: event ", "1 left quarantine", "1 stay")
+		if out := says(t, 0, "export --lane pending --sensor BIN-0001 -c "+config); strings.Count(out, `"flags":["replayed"]`) != 1 {
+			t.Errorf("no event has the flag replayed in\n%s", out)
+		}
+		says(t, exitUsage, "quarantine drop --since 24h -c "+config, "--yes")
+		says(t, 0, "quarantine drop --since 2099-01-01T00:00:00Z --yes -c "+config, "0 messages dropped")
+		says(t, 0, "quarantine drop --since 24h --yes -c "+config, "1 message dropped")
+	})
+}
+
 func TestBufferVerifyFindsAGoodBufferGood(t *testing.T) {
 	withAndWithout(t, func(t *testing.T, config string, _ bool) {
 		says(t, 0, "verify -c "+config, "as they were written")
@@ -368,6 +394,9 @@ func TestAnUnknownSensorsMessageArrivesOnceWhenTheSensorIsKnown(t *testing.T) {
 		}
 	}
 	checkSchema(t, got.bodies)
+	if n := bytes.Count(bytes.Join(got.bodies, nil), []byte(`"flags":["replayed"]`)); n != 2 {
+		t.Errorf("%d events have the flag replayed, want 2", n)
+	}
 	says(t, 0, "status -c "+w.dir, "retried                                    2")
 	if code, body := w.get("/readyz"); code != http.StatusOK || !partReady(body, "control") {
 		t.Errorf("/readyz answers %d %s", code, body)

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"belfry/gateway/control"
 	"belfry/gateway/gatewaytest"
 )
 
@@ -108,6 +112,13 @@ func TestCodecThatHangsCostsItsOwnSensorOnly(t *testing.T) { // F26, F27, F33
 	if code != 0 || strings.Count(stdout, w.bins[0].id) != 8 || !strings.Contains(stdout, "too long") || !strings.Contains(stdout, "not run for a while") {
 		t.Errorf("quarantine: exit code %d\n%s", code, stdout)
 	}
+	hash := fmt.Sprintf("codec sha256:%x", sha256.Sum256([]byte(binCodec)))[:len("codec sha256:")+12]
+	says(t, 0, "quarantine list --json --model acme-bin -c "+w.dir, `"decoder":"`+hash+`"`)
+	var first control.Record
+	if err := json.Unmarshal([]byte(says(t, 0, "quarantine list --json --limit 1 -c "+w.dir)), &first); err != nil {
+		t.Fatal(err)
+	}
+	says(t, 0, fmt.Sprintf("quarantine show %d -c %s", first.Seq, w.dir), "model      acme-bin", "decoder    "+hash)
 	hosts := children(process.command.Process.Pid)
 	if len(hosts) == 0 && runtime.GOOS == "linux" {
 		t.Error("no process runs the codec")
