@@ -18,6 +18,7 @@ import (
 type Options struct {
 	Variables map[string]string // input.variables
 	Normalize bool              // the fields are those of normalizeUplink, each of its objects a sample
+	Trial     bool              // it is tried out: it is never suspended
 }
 
 var (
@@ -55,7 +56,7 @@ func (c *Codec) Decoder(options Options) (decoders.Decoder, error) {
 
 func (c *Codec) decode(function string, options Options, u decoders.Uplink) (decoders.Output, error) {
 	call := codec.Call{Function: function, Port: u.Port, Bytes: u.Payload, Received: u.Received, Variables: options.Variables}
-	result, err := c.call(call)
+	result, err := c.call(call, options.Trial)
 	if err != nil {
 		return decoders.Output{}, err
 	}
@@ -68,7 +69,7 @@ func (c *Codec) decode(function string, options Options, u decoders.Uplink) (dec
 	}
 	if options.Normalize {
 		call.Function, call.Data = codec.NormalizeUplink, data
-		if result, err = c.call(call); err != nil {
+		if result, err = c.call(call, options.Trial); err != nil {
 			return decoders.Output{}, err
 		}
 		normal, warnings, err := unwrap(result)
@@ -82,8 +83,12 @@ func (c *Codec) decode(function string, options Options, u decoders.Uplink) (dec
 }
 
 // call runs a function. What the codec throws says that the payload is not one of its product's.
-func (c *Codec) call(call codec.Call) ([]byte, error) {
-	result, err := c.Call(call)
+func (c *Codec) call(what codec.Call, trial bool) ([]byte, error) {
+	run := c.CallWithin
+	if trial {
+		run = c.CallAlways
+	}
+	result, err := run(what, gatewayLimits)
 	if errors.Is(err, codec.ErrThrown) || errors.Is(err, codec.ErrOutput) {
 		return nil, fmt.Errorf("%w: %w", decoders.ErrMalformed, err)
 	}

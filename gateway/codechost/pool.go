@@ -37,6 +37,8 @@ const (
 	maxResult   = 16 << 10 // bytes
 )
 
+var gatewayLimits = codec.Limits{Time: callTime, Output: maxResult}
+
 // ErrSuspended says that a codec was killed so often that it is not run for a while.
 var ErrSuspended = errors.New("the codec is not run for a while")
 
@@ -93,7 +95,7 @@ func (p *Pool) load(h *host, s *source) (*host, *response, error) {
 // Call runs a function with the limits of the gateway, 100 ms and 16 KiB. What runs longer or dies is an error; a codec that
 // does so five times in a minute is suspended for five.
 func (c *Codec) Call(what codec.Call) ([]byte, error) {
-	return c.CallWithin(what, codec.Limits{Time: callTime, Output: maxResult})
+	return c.CallWithin(what, gatewayLimits)
 }
 
 // CallWithin is Call with other limits.

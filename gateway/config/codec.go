@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"belfry/decoders"
@@ -34,12 +36,19 @@ func (c *codecForm) decoder(d *document, l *loader, root fs.FS) decoders.Decoder
 	switch {
 	case c.File == "":
 		return mistake("file", "missing", "the maker's JavaScript: codecs/product.js")
+	case l.codec != "":
+		c.File = l.codec
 	case path.IsAbs(c.File) || !fs.ValidPath(path.Join(path.Dir(d.file), c.File)) || !strings.HasSuffix(c.File, ".js"):
 		return mistake("file", c.File+" is not a .js file below the folder of the models", "codecs/product.js")
-	case l.env.Codecs == nil:
+	}
+	if l.env.Codecs == nil {
 		return mistake("file", "codecs cannot be run here", "")
 	}
-	text, err := readLimited(root, path.Join(path.Dir(d.file), c.File))
+	name := path.Join(path.Dir(d.file), c.File)
+	if l.codec != "" {
+		root, name = os.DirFS(filepath.Dir(l.codec)), filepath.Base(l.codec)
+	}
+	text, err := readLimited(root, name)
 	if err != nil {
 		return mistake("file", c.File+": "+reason(err), "")
 	}
@@ -48,7 +57,7 @@ func (c *codecForm) decoder(d *document, l *loader, root fs.FS) decoders.Decoder
 		return mistake("file", err.Error(), "")
 	}
 	c.hash = loaded.Hash
-	decoder, err := loaded.Decoder(codechost.Options{Variables: c.Variables, Normalize: c.Normalize})
+	decoder, err := loaded.Decoder(codechost.Options{Variables: c.Variables, Normalize: c.Normalize, Trial: l.trial})
 	if err != nil {
 		key := "file"
 		if errors.Is(err, codechost.ErrNoNormalize) {

@@ -75,7 +75,9 @@ type loader struct {
 	keys         keyFile
 	radioDevices []lorawan.Device // of the network
 
-	examplesLater bool // models are not refused for examples that fail
+	examplesLater bool   // models are not refused for examples that fail
+	trial         bool   // models are tried out, see TryModel
+	codec         string // the file that takes the place of the model's, see TryCodec
 }
 
 // Load reads the folder dir and checks all of it. The Config is nil when a problem is fatal; with problems that are all

@@ -75,6 +75,9 @@ func (l *loader) loadModel(root fs.FS, file string, report *report) {
 	runnable := report.counts[file] == 0
 	var written modelForm
 	d.fill("", d.root, &written)
+	if l.trial {
+		name = written.Model
+	}
 	model := written.event(d, l, root, name)
 	model.Version = written.version(text)
 	if !runnable || !d.onlyExamplesFaulty() {

@@ -108,6 +108,8 @@ func (c bufferFolder) attempt(p program, dir string, loaded *config.Config, writ
 	return errors.Join(f(folder), folder.Store.Close())
 }
 
+var errNoBuffer = errors.New("no buffer")
+
 // hasBuffer says when there is no buffer in a folder, so that none is made by looking.
 func hasBuffer(dir string) error {
 	_, err := os.Stat(filepath.Join(dir, "manifest"))
@@ -120,7 +122,7 @@ func hasBuffer(dir string) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w (run this as the user that runs belfry, or as root)", err)
 	}
-	return fmt.Errorf("%s has no buffer in it (belfry run makes it; buffer.dir in the configuration, or --dir, says where it is)", dir)
+	return fmt.Errorf("%s has %w in it (belfry run makes it; buffer.dir in the configuration, or --dir, says where it is)", dir, errNoBuffer)
 }
 
 // openFolder opens the buffer in a folder that no gateway uses.

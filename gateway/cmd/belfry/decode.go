@@ -18,19 +18,44 @@ import (
 )
 
 type decodeCommand struct {
-	Config   string    `short:"c" placeholder:"DIR" help:"The configuration folder; /etc/belfry with --sensor, only the built-in models without."`
-	Codec    string    `xor:"what" required:"" placeholder:"FILE.js" help:"Decode with a maker's JavaScript, and print what it returns."`
+	Config   string    `short:"c" placeholder:"DIR" help:"The configuration folder; /etc/belfry with --sensor, and with --compare if there is one; only the built-in models without."`
+	Codec    string    `placeholder:"FILE.js" help:"Decode with a maker's JavaScript, and print what it returns."`
 	Lines    bool      `help:"With --codec: read lines of JSON (id, function, fport, bytes_hex, ...) from standard input, write one for each."`
-	Sensor   string    `xor:"what" required:"" placeholder:"ID" help:"Decode as this sensor of the inventory would be, and print its events."`
-	Model    string    `xor:"what" required:"" placeholder:"NAME" help:"Decode as this model, and print what comes out."`
+	Sensor   string    `placeholder:"ID" help:"Decode as this sensor of the inventory would be, and print its events."`
+	Model    string    `placeholder:"NAME" help:"Decode as this model, and print what comes out. With --compare: the model whose messages are compared."`
+	Compare  twoFiles  `placeholder:"OLD NEW" help:"Decode what is in quarantine, and the model's examples, with two codecs (.js) or models (.yaml), and print what differs; exit code 1 when something is worse. The output has what devices sent."`
+	JSON     bool      `help:"With --compare: print each difference, and the summary, as a line of JSON."`
 	Port     uint8     `placeholder:"N" help:"The LoRaWAN FPort."`
 	Received time.Time `placeholder:"TIME" help:"When it was received, RFC 3339; now by default."`
 	Text     bool      `help:"The payload is text, JSON for instance, rather than hex."`
 	Payload  string    `arg:"" optional:"" help:"The payload in hex; spaces, colons and dashes are skipped."`
 }
 
+// Validate implements kong's check.
+func (c *decodeCommand) Validate() error {
+	comparing := c.Compare != twoFiles{}
+	ways := 0
+	for _, given := range []bool{c.Codec != "", c.Sensor != "", c.Model != "" && !comparing, comparing} {
+		if given {
+			ways++
+		}
+	}
+	switch {
+	case ways != 1:
+		return errors.New("one of --codec, --sensor, --model and --compare is needed")
+	case c.JSON && !comparing:
+		return errors.New("--json goes with --compare")
+	case comparing && c.Payload != "":
+		return errors.New("--compare takes two files, and no payload")
+	}
+	return nil
+}
+
 // Run prints the steps from the payload to what is made of it.
 func (c decodeCommand) Run(p program) error {
+	if c.Compare != (twoFiles{}) {
+		return c.compare(p)
+	}
 	if c.Codec != "" {
 		return c.runCodec(p)
 	}
