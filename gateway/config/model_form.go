@@ -26,6 +26,7 @@ type modelForm struct {
 	JSON         decoders.JSONOptions   `yaml:"json"`
 	Layout       decoders.LayoutOptions `yaml:"layout"`
 	Codec        codecForm              `yaml:"codec"`
+	Compute      []decoders.Compute     `yaml:"compute"`
 	Measurements measurementsForm       `yaml:"measurements"`
 	Alarms       alarmsForm             `yaml:"alarms"`
 	Examples     []exampleForm          `yaml:"examples"`

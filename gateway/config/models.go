@@ -116,7 +116,7 @@ func (m *modelForm) event(d *document, l *loader, root fs.FS, name string) *even
 	}
 	model := &event.Model{
 		Name: m.Model, Maker: m.Maker, Product: m.Product, Links: m.Links, Kind: m.Kind, Service: m.Service,
-		Interval: m.Interval, MaxAge: m.MaxAge, Decode: m.decoder(d, l, root),
+		Interval: m.Interval, MaxAge: m.MaxAge, Decode: m.computed(d, m.decoder(d, l, root)),
 		Mapping: event.Mapping{Measurements: m.Measurements, Alarms: m.Alarms},
 	}
 	if len(m.Measurements)+len(m.Alarms) == 0 {
@@ -184,13 +184,29 @@ func (m *modelForm) decoder(d *document, l *loader, root fs.FS) decoders.Decoder
 	return decoder
 }
 
+// computed adds the computed values to a decoder, which is nil when it has a mistake.
+func (m *modelForm) computed(d *document, decoder decoders.Decoder) decoders.Decoder {
+	computing, err := decoders.WithCompute(decoder, m.Compute)
+	d.blame("compute", err, cutKey)
+	if decoder == nil || err != nil {
+		return decoder
+	}
+	return computing
+}
+
+// cutKey takes the key off an error that begins with it.
+func cutKey(err error) (string, error) {
+	key, message, _ := strings.Cut(err.Error(), ": ")
+	return key, errors.New(message)
+}
+
 // built makes a decoder of the options under a key, and reports what is wrong in them.
 func (d *document) built(key string, build func() (decoders.Decoder, error)) decoders.Decoder {
 	decoder, err := build()
 	if err != nil {
 		d.blame("", err, func(err error) (string, error) {
-			below, message, _ := strings.Cut(err.Error(), ": ")
-			return join(key, below), errors.New(message)
+			below, cause := cutKey(err)
+			return join(key, below), cause
 		})
 		d.faulty["decoder"] = true // there is none
 	}

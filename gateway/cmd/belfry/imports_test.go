@@ -61,6 +61,7 @@ var owners = map[string][]string{
 	"github.com/nats-io/nats-server/v2":   {"gateway/demo", "scripts/campaign"},
 	"github.com/mochi-mqtt/server/v2":     {"gateway/demo"},
 	"github.com/eclipse/paho.mqtt.golang": {"gateway/source", "gateway/demo", "gateway/gatewaytest", "scripts/campaign"},
+	"github.com/expr-lang/expr":           {"decoders"},
 	"github.com/dop251/goja":              {"decoders/codec"},
 	"github.com/dop251/goja_nodejs":       {"decoders/codec"},
 	"github.com/brocaar/lorawan":          {"gateway/lorawan", "gateway/demo"},
