@@ -49,7 +49,7 @@ build: ## bin/belfry, with the demo
 build-edge: ## bin/belfry-edge, stripped, without the demo
 	$(GO) build $(EDGE) -o bin/belfry-edge ./gateway/cmd/belfry
 	@size=$$(wc -c < bin/belfry-edge); echo "bin/belfry-edge: $$size bytes"; \
-	if [ $$size -gt 28000000 ]; then echo "larger than 28 MB"; exit 1; fi
+	if [ $$size -gt 29000000 ]; then echo "larger than 29 MB"; exit 1; fi
 
 cross: ## stripped binaries for linux/amd64, arm64 and armv7 in dist/
 	scripts/cross
