@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
@@ -19,6 +20,10 @@ type JSONOptions struct {
 	ID     string      `yaml:"id"`   // path of the identity that the message carries
 	Kind   string      `yaml:"kind"` // path of a text that says which message of the product this is
 	Fields []JSONField `yaml:"fields"`
+	// Samples is the path of a list of objects, "." when the message is the list. Each object is a sample; the paths of time and
+	// fields start in it, those of id, kind and common at the message.
+	Samples string      `yaml:"samples"`
+	Common  []JSONField `yaml:"common"` // fields that all samples have
 }
 
 // JSONField is one field and its path. A field with a unit is a number.
@@ -31,10 +36,12 @@ type JSONField struct {
 }
 
 const (
-	maxJSONBytes = 256 << 10
-	maxJSONDepth = 16
-	maxTextBytes = 256
-	jsonKind     = "json" // of a message that does not name its own
+	maxJSONBytes   = 256 << 10
+	maxJSONDepth   = 16
+	maxTextBytes   = 256
+	maxJSONSamples = 1000
+	wholeMessage   = "."    // as the path of samples
+	jsonKind       = "json" // of a message that does not name its own
 )
 
 // NewJSON returns a decoder of JSON messages. Its errors begin with the key of the option that is wrong.
@@ -46,7 +53,7 @@ func NewJSON(options JSONOptions) (Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	options.Fields = slices.Clone(options.Fields)
+	options.Fields, options.Common = slices.Clone(options.Fields), slices.Clone(options.Common)
 	return func(uplink Uplink) (Output, error) { return decodeJSON(&options, clock, uplink) }, nil
 }
 
@@ -60,9 +67,26 @@ func (o *JSONOptions) check() error {
 	if len(o.Fields) == 0 {
 		return errors.New("fields: there must be at least one")
 	}
-	seen := map[JSONField]int{}
-	for i, field := range o.Fields {
-		key := fmt.Sprintf("fields[%d]", i)
+	if err := checkJSONPath(o.Samples); o.Samples != "" && o.Samples != wholeMessage && err != nil {
+		return fmt.Errorf("samples: %w", err)
+	}
+	if o.Samples != "" && o.Time == nil {
+		return errors.New("samples: each needs its time, and there is no time")
+	}
+	if o.Samples == "" && len(o.Common) > 0 {
+		return errors.New("common: only with samples")
+	}
+	seen := map[JSONField]string{}
+	if err := checkJSONFields("fields", o.Fields, seen); err != nil {
+		return err
+	}
+	return checkJSONFields("common", o.Common, seen)
+}
+
+// checkJSONFields checks the fields under a key. seen has where each name and channel is.
+func checkJSONFields(list string, fields []JSONField, seen map[JSONField]string) error {
+	for i, field := range fields {
+		key := fmt.Sprintf("%s[%d]", list, i)
 		if !isFieldName(field.Name) {
 			return fmt.Errorf("%s.name: %q is not made of a-z, 0-9 and _", key, field.Name)
 		}
@@ -74,9 +98,9 @@ func (o *JSONOptions) check() error {
 		}
 		same := JSONField{Name: field.Name, Channel: max(field.Channel, 1)}
 		if first, ok := seen[same]; ok {
-			return fmt.Errorf("%s.name: %q of this channel is already fields[%d]", key, field.Name, first)
+			return fmt.Errorf("%s.name: %q of this channel is already %s", key, field.Name, first)
 		}
-		seen[same] = i
+		seen[same] = key
 	}
 	return nil
 }
@@ -123,28 +147,13 @@ func decodeJSON(options *JSONOptions, clock *jsonClock, uplink Uplink) (Output, 
 	if err != nil {
 		return Output{}, err
 	}
-	fields := make([]Field, 0, len(options.Fields))
-	missing := ""
-	for i := range options.Fields {
-		option := &options.Fields[i]
-		value, err := jsonValue(message, option.Path, option.Unit != "")
-		if err != nil {
-			return Output{}, err
-		}
-		if value.Kind() != KindNone {
-			fields = append(fields, Field{Name: option.Name, Channel: option.Channel, Unit: option.Unit, Value: value})
-		} else if option.Required && missing == "" {
-			missing = option.Path
-		}
+	output := Output{Kind: jsonKind}
+	if options.Samples == "" {
+		output.Samples, err = jsonSample(options, clock, message, uplink.Received)
+	} else {
+		output.Samples, err = jsonSamples(options, clock, message, uplink.Received)
 	}
-	if len(fields) == 0 {
-		return Output{}, fmt.Errorf("%w: none of the fields is in it", ErrUnknownKind)
-	}
-	if missing != "" {
-		return Output{}, fmt.Errorf("%w: %s is missing", ErrMalformed, missing)
-	}
-	output := Output{Kind: jsonKind, Samples: []Sample{{Fields: fields}}}
-	if output.Samples[0].Time, err = clock.read(message, uplink.Received); err != nil {
+	if err != nil {
 		return Output{}, err
 	}
 	if output.MessageID, err = jsonText(message, options.ID); err != nil {
@@ -156,6 +165,93 @@ func decodeJSON(options *JSONOptions, clock *jsonClock, uplink Uplink) (Output, 
 		output.Kind = kind
 	}
 	return output, nil
+}
+
+// jsonSample reads a message that is one sample.
+func jsonSample(options *JSONOptions, clock *jsonClock, message gjson.Result, received time.Time) ([]Sample, error) {
+	fields, err := jsonFields(options.Fields, message, true)
+	if err != nil {
+		return nil, err
+	}
+	if len(fields) == 0 {
+		return nil, errNoJSONField
+	}
+	moment, err := clock.read(message, received)
+	return []Sample{{Time: moment, Fields: fields}}, err
+}
+
+var errNoJSONField = fmt.Errorf("%w: none of the fields is in it", ErrUnknownKind)
+
+// jsonSamples reads a list of samples in the order of their time. Elements without any of the fields are none.
+func jsonSamples(options *JSONOptions, clock *jsonClock, message gjson.Result, received time.Time) ([]Sample, error) {
+	list := message
+	if options.Samples != wholeMessage {
+		list = message.Get(options.Samples)
+	}
+	if list.Type == gjson.Null {
+		return nil, errNoJSONField
+	}
+	if !list.IsArray() {
+		return nil, fmt.Errorf("%w: %s is not a list", ErrMalformed, options.Samples)
+	}
+	common, err := jsonFields(options.Common, message, false)
+	if err != nil {
+		return nil, err
+	}
+	var samples []Sample
+	timeless, elements := 0, 0
+	list.ForEach(func(_, element gjson.Result) bool {
+		if elements++; elements > maxJSONSamples {
+			err = fmt.Errorf("%w: more than %d samples", ErrMalformed, maxJSONSamples)
+			return false
+		}
+		if !element.IsObject() {
+			err = fmt.Errorf("%w: element %d of %s is not an object", ErrMalformed, elements-1, options.Samples)
+			return false
+		}
+		var sample Sample
+		if sample.Fields, err = jsonFields(options.Fields, element, true); err != nil || len(sample.Fields) == 0 {
+			return err == nil
+		}
+		if sample.Time, err = clock.read(element, received); sample.Time.IsZero() {
+			timeless++
+		}
+		sample.Fields = append(sample.Fields, common...)
+		samples = append(samples, sample)
+		return err == nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(samples) == 0:
+		return nil, errNoJSONField
+	case timeless > 0 && len(samples) > 1: // nobody knows which was when
+		return nil, fmt.Errorf("%w: %d of %d samples have no time", ErrMalformed, timeless, len(samples))
+	}
+	slices.SortStableFunc(samples, func(a, b Sample) int { return a.Time.Compare(b.Time) })
+	return samples, nil
+}
+
+// jsonFields reads those fields that are there. With orNone a required one may be missing where all are: that is another message.
+func jsonFields(options []JSONField, object gjson.Result, orNone bool) ([]Field, error) {
+	fields := make([]Field, 0, len(options))
+	missing := ""
+	for i := range options {
+		option := &options[i]
+		value, err := jsonValue(object, option.Path, option.Unit != "")
+		if err != nil {
+			return nil, err
+		}
+		if value.Kind() != KindNone {
+			fields = append(fields, Field{Name: option.Name, Channel: option.Channel, Unit: option.Unit, Value: value})
+		} else if option.Required && missing == "" {
+			missing = option.Path
+		}
+	}
+	if missing != "" && (len(fields) > 0 || !orNone) {
+		return nil, fmt.Errorf("%w: %s is missing", ErrMalformed, missing)
+	}
+	return fields, nil
 }
 
 // parseJSON checks all of the payload before anything is read of it.

@@ -101,6 +101,85 @@ func TestJSONValues(t *testing.T) {
 	}
 }
 
+var listOptions = JSONOptions{
+	Samples: "data.rows", Time: &JSONTime{Path: "t", Format: "unix"}, ID: "id",
+	Fields: []JSONField{{Name: "level", Path: "v.0", Unit: "%"}, {Name: "tilt", Path: "tilt", Required: true}},
+	Common: []JSONField{{Name: "voltage", Path: "battery", Unit: "V"}},
+}
+
+func TestJSONSamples(t *testing.T) {
+	rows := func(count int) string {
+		return `{"data": {"rows": [` + strings.TrimSuffix(strings.Repeat(`{},`, count), ",") + `]}}`
+	}
+	tests := []struct{ name, message, want string }{
+		{"in the order of their time", `{"id": "a", "battery": 3.5, "t": 1, "data": {"rows": [
+			{"t": 1768413600, "v": [2], "tilt": true}, {"t": 1768410000, "v": [1], "tilt": false}, {"t": 1768417200, "tilt": true}]}}`, `kind: json
+sample: 2026-01-14T17:00:00Z
+  level = 1 %
+  tilt = false
+  voltage = 3.5 V
+sample: 2026-01-14T18:00:00Z
+  level = 2 %
+  tilt = true
+  voltage = 3.5 V
+sample: 2026-01-14T19:00:00Z
+  tilt = true
+  voltage = 3.5 V
+`},
+		{"one without a time", `{"data": {"rows": [{"tilt": true}]}}`, "kind: json\nsample:\n  tilt = true\n"},
+		{"an element without fields is no sample", `{"data": {"rows": [{"t": 1}, {"tilt": true}, {}]}}`, "kind: json\nsample:\n  tilt = true\n"},
+		{"two, one without a time", `{"data": {"rows": [{"tilt": true}, {"t": 1, "tilt": true}]}}`, "error: malformed payload: 1 of 2 samples have no time\n"},
+		{"a bad time", `{"data": {"rows": [{"t": "x", "tilt": true}]}}`, "error: malformed payload: t: \"x\" is not a time in the form unix\n"},
+		{"required and missing", `{"data": {"rows": [{"t": 1, "tilt": true}, {"t": 2, "v": [1]}]}}`, "error: malformed payload: tilt is missing\n"},
+		{"paths start in the element", `{"tilt": true, "data": {"rows": [{"t": 1}]}}`, "error: unknown kind of message: none of the fields is in it\n"},
+		{"an empty list", `{"battery": 3.5, "data": {"rows": []}}`, "error: unknown kind of message: none of the fields is in it\n"},
+		{"no list", `{"battery": 3.5}`, "error: unknown kind of message: none of the fields is in it\n"},
+		{"an object instead", `{"data": {"rows": {"tilt": true}}}`, "error: malformed payload: data.rows is not a list\n"},
+		{"a number in the list", `{"data": {"rows": [{"tilt": true}, 5]}}`, "error: malformed payload: element 1 of data.rows is not an object\n"},
+		{"as many as may be", rows(1000), "error: unknown kind of message: none of the fields is in it\n"},
+		{"too many", rows(1001), "error: malformed payload: more than 1000 samples\n"},
+	}
+	decoder := mustJSON(t, listOptions)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, render(Run(decoder, Uplink{Payload: []byte(test.message)}))); diff != "" {
+				t.Errorf("want -, got +\n%s", diff)
+			}
+		})
+	}
+	needed := listOptions
+	needed.Common = []JSONField{{Name: "voltage", Path: "battery", Required: true}}
+	if _, err := Run(mustJSON(t, needed), Uplink{Payload: []byte(`{"data": {"rows": [{"tilt": true}]}}`)}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("without a required common field: got %v, want ErrMalformed", err)
+	}
+	whole := listOptions
+	whole.Samples, whole.ID, whole.Common = ".", "", nil
+	want := "kind: json\nsample: 1970-01-01T00:00:01Z\n  tilt = true\n"
+	if got := render(Run(mustJSON(t, whole), Uplink{Payload: []byte(`[{"t": 1, "tilt": true}]`)})); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func FuzzJSONSamples(f *testing.F) {
+	f.Add([]byte(`{"battery": 3.5, "data": {"rows": [{"t": 2, "v": [2], "tilt": true}, {"t": 1, "v": [1], "tilt": false}]}}`))
+	options := listOptions
+	options.ID = ""
+	decoder := mustJSON(f, options)
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		output, err := Run(decoder, Uplink{Payload: payload})
+		for _, sample := range output.Samples {
+			for i := range sample.Fields {
+				if field := &sample.Fields[i]; field.Value.Kind() != KindNumber {
+					field.Unit = "" // the mapping refuses these
+				} else if field.Unit == "" {
+					field.Unit = "1"
+				}
+			}
+		}
+		checkOutput(t, output, err)
+	})
+}
+
 func TestJSONTime(t *testing.T) {
 	const local = "2006-01-02 15:04:05"
 	tests := []struct {
@@ -183,6 +262,11 @@ func TestJSONOptionsSayWhichKeyIsWrong(t *testing.T) {
 		{"fields[1].path: ", with(JSONField{Name: "tilt", Path: "{a,b}"})},
 		{"id: ", JSONOptions{ID: "@this", Fields: []JSONField{good}}},
 		{"kind: ", JSONOptions{Kind: "a?", Fields: []JSONField{good}}},
+		{"samples: ", JSONOptions{Samples: "a.#", Time: &JSONTime{Path: "t"}, Fields: []JSONField{good}}},
+		{"samples: each needs its time", JSONOptions{Samples: "a", Fields: []JSONField{good}}},
+		{"common: only with samples", JSONOptions{Common: []JSONField{good}, Fields: []JSONField{good}}},
+		{`common[0].name: "level" of this channel is already fields[0]`,
+			JSONOptions{Samples: "a", Time: &JSONTime{Path: "t"}, Common: []JSONField{good}, Fields: []JSONField{good}}},
 		{"time.path: ", clock(JSONTime{})},
 		{"time.format: ", clock(JSONTime{Path: "t", Format: "yyyy-mm-dd"})},
 		{"time.format: ", clock(JSONTime{Path: "t", Format: "15:04:05"})},
