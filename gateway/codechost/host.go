@@ -8,10 +8,18 @@ import (
 	"os/exec"
 	"sync/atomic"
 	"time"
+
+	"belfry/decoders/codec"
 )
 
-// ErrKilled says that the child did not answer in time and was killed, or died.
-var ErrKilled = errors.New("the codec did not come to an end and its process was killed")
+// ErrKilled says that the child did not answer in time and was killed. It is a codec.ErrTime in the same words: whether the
+// engine could be interrupted is nothing for who reads them.
+var ErrKilled error = killedError{}
+
+type killedError struct{}
+
+func (killedError) Error() string { return codec.ErrTime.Error() }
+func (killedError) Unwrap() error { return codec.ErrTime }
 
 // ErrDied says that the child died by itself, of the memory that the codec wanted most likely.
 var ErrDied = errors.New("the codec ended its process, by using too much memory most likely")

@@ -105,7 +105,7 @@ func (c *Codec) CallWithin(what codec.Call, limits codec.Limits) ([]byte, error)
 		return nil, err
 	}
 	result, err := c.CallAlways(what, limits)
-	if errors.Is(err, ErrKilled) || errors.Is(err, ErrDied) || errors.Is(err, codec.ErrTime) {
+	if errors.Is(err, codec.ErrTime) || errors.Is(err, ErrDied) { // ErrKilled is an ErrTime
 		p.strike(c.Hash)
 	}
 	return result, err
