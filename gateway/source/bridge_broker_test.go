@@ -41,9 +41,10 @@ func TestConfirmedUplinkIsAnsweredThroughTheBroker(t *testing.T) {
 			receiver := gatewaytest.NewReceiver(false)
 			gatewaytest.Run(t, &claiming{Source: s, store: store}, receiver)
 			publisher := gatewaytest.NewPublisher(t, server)
-			event := bridgeEvent(radioFrame(7, true, 1))
+			now := time.Now().UTC().Format(time.RFC3339Nano) // what was heard long ago is not answered
+			event := bridgeEventAt(radioFrame(7, true, 1), now)
 			var message gw.UplinkFrame
-			if err := protojson.Unmarshal(bridgeEvent(radioFrame(8, true, 2)), &message); err != nil {
+			if err := protojson.Unmarshal(bridgeEventAt(radioFrame(8, true, 2), now), &message); err != nil {
 				t.Fatal(err)
 			}
 			packed, err := proto.Marshal(&message)

@@ -159,9 +159,12 @@ func radioFrame(counter uint32, confirmed bool, payload ...byte) []byte {
 }
 
 // bridgeEvent is a frame as the gateway bridge v4 publishes it.
-func bridgeEvent(phy []byte) []byte {
+func bridgeEvent(phy []byte) []byte { return bridgeEventAt(phy, "2026-01-14T17:02:10.410Z") }
+
+// bridgeEventAt is one that the radio gateway heard at a time.
+func bridgeEventAt(phy []byte, at string) []byte {
 	return fmt.Appendf(nil, `{"phyPayload":"%s","txInfo":{"frequency":868100000,"modulation":{"lora":{"bandwidth":125000,`+
 		`"spreadingFactor":7,"codeRate":"CR_4_5"}}},"rxInfo":{"gatewayId":"%s","uplinkId":7895,`+
-		`"gwTime":"2026-01-14T17:02:10.410Z","rssi":-52,"snr":13.75,"context":"xwx0GQ==","crcStatus":"CRC_OK"}}`,
-		base64.StdEncoding.EncodeToString(phy), radioGateway)
+		`"gwTime":"%s","rssi":-52,"snr":13.75,"context":"xwx0GQ==","crcStatus":"CRC_OK"}}`,
+		base64.StdEncoding.EncodeToString(phy), radioGateway, at)
 }
