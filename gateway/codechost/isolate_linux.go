@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// isolate lets the child die with the thread's process group rather than outlive the gateway: its standard input ends, and it
-// is in a group of its own so that a signal from the terminal is ours to handle.
+// isolate puts the child into a process group of its own, so that a signal from the terminal is the gateway's to handle. When
+// the gateway is gone the child's standard input ends, and so does the child.
 func isolate(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }

@@ -23,7 +23,6 @@ type answer struct {
 	version lorawan.MACVersion
 	frame   dataFrame
 	counter uint32 // of the uplink
-	wishes  wishes
 
 	wanted bool
 	down   uint32 // downlink frame counter

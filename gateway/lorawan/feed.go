@@ -251,11 +251,7 @@ func (f *Feed) held(behind []*resolved, err error) {
 		}
 	}
 	send := len(f.tosend) > 0
-	f.emitted--
-	if f.emitted == 0 && f.idle != nil {
-		close(f.idle)
-		f.idle = nil
-	}
+	f.doneLocked()
 	f.mu.Unlock()
 	if send {
 		signal(f.answers)
@@ -274,6 +270,11 @@ func (f *Feed) unheld(behind []*resolved, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.doneLocked()
+}
+
+// doneLocked notes that one batch less is on its way.
+func (f *Feed) doneLocked() {
 	f.emitted--
 	if f.emitted == 0 && f.idle != nil {
 		close(f.idle)

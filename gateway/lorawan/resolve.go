@@ -209,8 +209,8 @@ func (f *Feed) resolveData(g *group) (all []*resolved, refused string) {
 	} else {
 		c.empty = true
 	}
-	if c.answering && (c.wishes.any() || frame.confirmed) {
-		r.answer = &answer{feed: f, device: m.device, keys: m.keys, version: m.device.mac, frame: frame, counter: m.counter, group: g, wishes: c.wishes}
+	if c.answering && c.wishes.any() {
+		r.answer = &answer{feed: f, device: m.device, keys: m.keys, version: m.device.mac, frame: frame, counter: m.counter, group: g}
 		c.answer = r.answer
 	}
 	r.after = c.committed
